@@ -1,0 +1,122 @@
+"""Everything that can go wrong, as one tree of exceptions.
+
+Class attributes say what an HTTP client sees (`problems.py` turns them into problem+json); instances add
+`detail`. Adapters raise these `from` a library's own exceptions. A detail is always in our own words: nothing
+of an uploaded file's content may reach an answer or a log.
+"""
+
+from __future__ import annotations
+
+
+class CliplaneError(Exception):
+    """The root: an unexpected failure."""
+
+    status = 500
+    type = "internal-error"
+    title = "Something went wrong inside"
+    retry_after_s: int | None = None
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class BadQuery(CliplaneError):
+    status, type, title = 400, "bad-query", "The query is wrong"
+
+
+class BadBody(CliplaneError):
+    status, type, title = 400, "bad-body", "The body holds no video"
+
+
+class UnknownModel(CliplaneError):
+    status, type, title = 404, "unknown-model", "There is no such model"
+
+
+class NotFound(CliplaneError):
+    status, type, title = 404, "not-found", "There is nothing here"
+
+
+class MethodNotAllowed(CliplaneError):
+    status, type, title = 405, "method-not-allowed", "This address has other methods"
+
+
+class BodyTooLarge(CliplaneError):
+    status, type, title = 413, "body-too-large", "The body is too large"
+
+
+class NotAVideo(CliplaneError):
+    status, type, title = 415, "not-a-video", "This is not a video container that is allowed here"
+
+
+class UndecodableVideo(CliplaneError):
+    status, type, title = 422, "undecodable-video", "The video cannot be decoded"
+
+
+class OverLimit(CliplaneError):
+    status, type, title = 422, "over-limit", "The video is over a limit"
+
+
+class DecoderCrashed(CliplaneError):
+    status, type, title = 422, "decoder-crashed", "The decoder died on this video"
+
+
+class NotReady(CliplaneError):
+    status, type, title = 503, "not-ready", "The model cannot answer now"
+    retry_after_s = 2
+
+
+class TritonUnavailable(NotReady):
+    type, title = "triton-unavailable", "The inference server does not answer"
+
+
+class DecodeTimeout(CliplaneError):
+    status, type, title = 504, "decode-timeout", "Decoding took too long"
+
+
+class InferTimeout(CliplaneError):
+    status, type, title = 504, "infer-timeout", "Inference took too long"
+
+
+class InferenceFailed(CliplaneError):
+    status, type, title = 500, "inference-failed", "The model failed on this input"
+
+
+class HandoffError(CliplaneError):
+    """Shared memory cannot be used; the lane falls back to the gRPC payload and says which of these it was."""
+
+    status, type, title = 503, "shared-memory-failed", "Shared memory cannot be used"
+
+
+class SharedMemoryTooSmall(HandoffError):
+    type, title = "shared-memory-too-small", "shm_size of the ipc container is too small"
+
+
+class SharedMemoryNotShared(HandoffError):
+    type, title = "shared-memory-not-shared", "web and triton are not in one IPC namespace"
+
+
+class SharedMemoryForbidden(HandoffError):
+    type, title = "shared-memory-forbidden", "web and triton have no common group"
+
+
+class RegionLost(HandoffError):
+    """Triton does not know the region (any more): it has restarted. Register again."""
+
+    type, title = "region-lost", "The inference server has forgotten the region"
+
+
+def by_type(type_: str) -> type[CliplaneError]:
+    """The class of a `type`, for errors that cross a pipe.
+
+    Raises:
+        KeyError: no class has that type.
+    """
+    return _BY_TYPE[type_]
+
+
+def _tree(root: type[CliplaneError]) -> list[type[CliplaneError]]:
+    return [root, *(leaf for child in root.__subclasses__() for leaf in _tree(child))]
+
+
+_BY_TYPE = {error.type: error for error in _tree(CliplaneError)}

@@ -1,0 +1,379 @@
+"""The use case: decode, hand over, infer, average. One lane serves one request at a time.
+
+Owns the lane's decoder child and its region, and what happens to both after every failure. Knows neither Flask
+nor gRPC: it yields events, and Triton is behind `triton.py`.
+
+While view k is inferred, the views after it are decoded. One thread waits for both: for the decoder's pipe, and
+for an eventfd that gRPC's thread writes to when an inference has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import structlog
+
+from cliplane import metrics
+from cliplane.averaging import average, top_predictions
+from cliplane.decoder.client import Decoder
+from cliplane.errors import (
+    BadQuery,
+    CliplaneError,
+    DecodeTimeout,
+    HandoffError,
+    InferTimeout,
+    RegionLost,
+)
+from cliplane.media import Span
+from cliplane.region import Region, create_private_region, create_region
+from cliplane.sampling import Sampling, split_views
+from cliplane.settings import Settings
+from cliplane.triton import ModelSpec, Probabilities, Triton
+
+log = structlog.get_logger()
+
+HANDOFF_RETRY_S = 5.0
+"""How long a lane whose shared memory failed uses the gRPC payload before it tries again."""
+
+SETTLE_S = 2.0
+"""How long a failed request waits for its last inference before its region goes into quarantine."""
+
+MOST_IN_QUARANTINE = 2
+"""Regions a lane may keep for inferences that never ended; after that it uses the gRPC payload for a while."""
+
+Handoff = Literal["system_shm", "grpc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request. `span`: where in the file the video lies, None for all of it. None in `views`: the model's own."""
+
+    path: str
+    span: Span | None
+    container: str
+    model: str
+    views: int | None
+    top: int
+    request_id: str
+    spool_ms: float
+
+
+class Event(NamedTuple):
+    """One step of an answer: "video", "view" (one each), then "result"; data as in the HTTP contract."""
+
+    name: str
+    data: dict[str, Any]
+
+
+class Lane:
+    """A decoder, a region and a channel to Triton."""
+
+    def __init__(self, settings: Settings, triton: Triton) -> None:
+        self._settings = settings
+        self._triton = triton
+        self._generation = 0
+        self._registered = False
+        self._handoff_failed_at: float | None = None
+        self._quarantine: list[tuple[float, Region]] = []
+        self._region = self._new_region()
+        self._decoder = self._new_decoder()
+
+    def classify(self, job: Job) -> Iterator[Event]:
+        """Classify one video, step by step.
+
+        Raises:
+            CliplaneError: every failure, at any step.
+        """
+        spec = self._triton.spec(job.model)
+        clips, crops = split_views(job.views or spec.sampling.views, spec.sampling.crops)
+        sampling = replace(spec.sampling, clips=clips, crops=crops)
+        most = min(self._settings.max_views, self._settings.region_bytes // sampling.view_bytes)
+        if sampling.views > most:
+            raise BadQuery(f"views={sampling.views}: at most {most} of this model")
+        request = _Request(self, job, replace(spec, sampling=sampling))
+        try:
+            yield from request.run()
+        finally:
+            request.close()
+
+    @property
+    def threads(self) -> int:
+        """Decoder threads: the CPUs this container may use, divided among the lanes."""
+        return self._settings.decoder_threads or max(1, len(os.sched_getaffinity(0)) // self._settings.lanes)
+
+    def close(self) -> None:
+        """Give everything back; for the worker's end."""
+        self._decoder.kill()
+        for region in (self._region, *(region for _, region in self._quarantine)):
+            if region.name is not None:
+                self._forget(region)
+            region.close()
+
+    # What follows is for _Request.
+
+    def decoder(self) -> Decoder:
+        """A living, idle decoder."""
+        worn_out = self._decoder.jobs >= self._settings.decoder_max_videos
+        if worn_out or self._decoder.busy or not self._decoder.is_alive():
+            self.replace_decoder("worn-out" if worn_out else "crashed")
+        return self._decoder
+
+    def replace_decoder(self, reason: str) -> None:
+        self._decoder.kill()
+        metrics.DECODERS_REPLACED.labels(reason).inc()
+        log.info("decoder_replaced", reason=reason)
+        self._decoder = self._new_decoder()
+
+    def hand_over(self) -> tuple[Region, Handoff]:
+        """The region for a request and the way it reaches Triton, after trying shared memory."""
+        self._release_quarantine()
+        if self._settings.shared_memory and not self._registered and self._may_retry_handoff():
+            try:
+                if self._region.name is None:
+                    self._replace_region(create_region(self._settings.region_bytes, self._next_generation()))
+                self._triton.register(self._region)
+                self._registered = True
+                self._handoff_failed_at = None
+                metrics.HANDOFF_FALLBACK.labels(os.getpid()).set(0)
+            except HandoffError as error:
+                self._handoff_failed(error)
+        return self._region, "system_shm" if self._registered else "grpc"
+
+    def register_again(self) -> bool:
+        """Triton has forgotten the region; True if it knows it now."""
+        self._registered = False
+        return self.hand_over()[1] == "system_shm"
+
+    def quarantine(self) -> None:
+        """An inference on the region may still be running: never write to this memory again.
+
+        The name is taken away at once; Triton's mapping and ours are given back when no inference can last any
+        longer. The decoder goes with the region, since it can write to it.
+        """
+        region, self._registered = self._region, False
+        log.warning("region_quarantined", region=region.name)
+        metrics.REGIONS_QUARANTINED.inc()
+        region.unlink()
+        self._quarantine.append((time.monotonic() + self._settings.infer_timeout_s, region))
+        self._region = self._new_region()
+        self.replace_decoder("quarantine")
+
+    # Private.
+
+    def _new_region(self) -> Region:
+        if self._settings.shared_memory and len(self._quarantine) < MOST_IN_QUARANTINE:
+            try:
+                return create_region(self._settings.region_bytes, self._next_generation())
+            except HandoffError as error:
+                self._handoff_failed(error)
+        return create_private_region(self._settings.region_bytes)
+
+    def _new_decoder(self) -> Decoder:
+        return Decoder(self._region, self._settings.decoder_memory_bytes)
+
+    def _next_generation(self) -> int:
+        self._generation += 1
+        return self._generation
+
+    def _replace_region(self, region: Region) -> None:
+        self._region.close()
+        self._region = region
+        self.replace_decoder("new-region")
+
+    def _may_retry_handoff(self) -> bool:
+        if len(self._quarantine) >= MOST_IN_QUARANTINE:
+            return False
+        return self._handoff_failed_at is None or time.monotonic() - self._handoff_failed_at > HANDOFF_RETRY_S
+
+    def _handoff_failed(self, error: HandoffError) -> None:
+        self._handoff_failed_at = time.monotonic()
+        metrics.HANDOFF_FALLBACK.labels(os.getpid()).set(1)
+        log.error("handoff_fallback", error=error.type, title=error.title, detail=error.detail)
+
+    def _release_quarantine(self) -> None:
+        while self._quarantine and self._quarantine[0][0] < time.monotonic():
+            _, region = self._quarantine.pop(0)
+            if region.name is not None:
+                self._forget(region)
+            region.close()
+
+    def _forget(self, region: Region) -> None:
+        self._triton.unregister(region)
+
+
+@dataclass(slots=True)
+class _InFlight:
+    """An inference that has been started."""
+
+    views: int
+    started: float
+    call: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An inference that has ended: one of `probabilities` and `error` is there."""
+
+    probabilities: Probabilities | None
+    version: str
+    error: CliplaneError | None
+
+
+class _Request:
+    """One run through a lane: how far decoding and inference have come."""
+
+    def __init__(self, lane: Lane, job: Job, spec: ModelSpec) -> None:
+        self._lane, self._job, self._spec = lane, job, spec
+        self._started = time.monotonic()
+        self._deadline = self._started + lane._settings.request_timeout_s
+        self._region, self._handoff = lane.hand_over()
+        self._decoder = lane.decoder()
+        self._decoded: list[dict[str, Any]] = []  # start_s and end_s of view 0, 1, …
+        self._probabilities: list[np.ndarray[Any, np.dtype[np.float32]]] = []  # of view 0, 1, …
+        self._in_flight: _InFlight | None = None
+        self._answers: list[_Answer] = []
+        self._version = spec.version
+        self._decode_ms = self._infer_ms = 0.0
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def run(self) -> Generator[Event]:
+        job, spec = self._job, self._spec
+        settings = self._lane._settings
+        limits = {name: getattr(settings, name) for name in ("max_pixels", "max_duration_s", "max_streams")}
+        self._decoder.start(
+            {
+                "path": job.path,
+                "span": job.span,
+                "sampling": asdict(spec.sampling),
+                "limits": limits,
+                "threads": self._lane.threads,
+            }
+        )
+        video: dict[str, Any] = {}
+        expected = spec.sampling.views
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._decoder.fileno(), selectors.EVENT_READ)
+            selector.register(self._wake, selectors.EVENT_READ)
+            while len(self._probabilities) < expected or self._decoder.busy:
+                self._infer_what_is_decoded()
+                ready = selector.select(max(0.0, self._deadline - time.monotonic()))
+                if not ready:
+                    raise DecodeTimeout() if self._decoder.busy else InferTimeout()
+                for key, _ in ready:
+                    if key.fd == self._wake:
+                        yield from self._take_answers()
+                        continue
+                    for report in self._decoder.reports():
+                        match report.pop("event"):
+                            case "video":
+                                expected = report.pop("views")
+                                video = {"container": job.container, **report}
+                                yield Event("video", video)
+                            case "view":
+                                self._decoded.append(report)
+                            case "end":
+                                self._decode_ms = _ms_since(self._started)
+                                selector.unregister(self._decoder.fileno())
+        yield Event("result", self._result(video))
+
+    def close(self) -> None:
+        """Leave the lane fit for its next request, whatever became of this one."""
+        if self._in_flight is not None:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._wake, selectors.EVENT_READ)
+                selector.select(SETTLE_S)
+            answered = bool(self._answers)
+            if not answered:
+                self._in_flight.call.cancel()
+            if not answered or isinstance(self._answers[0].error, InferTimeout):
+                self._give_up_region()
+        if self._decoder.busy:
+            self._lane.replace_decoder("timeout" if time.monotonic() >= self._deadline else "given-up")
+        os.close(self._wake)
+
+    def _infer_what_is_decoded(self) -> None:
+        """Start one inference of all views that wait; one at a time, so that the next takes what has gathered."""
+        if self._in_flight is not None or len(self._decoded) == len(self._probabilities):
+            return
+        first = len(self._probabilities)
+        views = min(len(self._decoded) - first, self._spec.max_batch_size)
+        timeout_s = min(self._lane._settings.infer_timeout_s, max(0.001, self._deadline - time.monotonic()))
+        answers, wake = self._answers, self._wake
+
+        def on_inferred(probabilities: Probabilities | None, version: str, error: CliplaneError | None) -> None:
+            answers.append(_Answer(probabilities, version, error))
+            try:
+                os.eventfd_write(wake, 1)
+            except OSError:
+                pass  # the request has been given up and closed its eventfd
+
+        started = time.monotonic()
+        call = self._lane._triton.infer(
+            self._spec,
+            self._region,
+            first,
+            views,
+            shared=self._handoff == "system_shm",
+            request_id=self._job.request_id,
+            timeout_s=timeout_s,
+            on_inferred=on_inferred,
+        )
+        self._in_flight = _InFlight(views, started, call)
+
+    def _take_answers(self) -> Iterator[Event]:
+        os.eventfd_read(self._wake)
+        assert self._in_flight is not None
+        flight, self._in_flight = self._in_flight, None
+        answer = self._answers.pop()
+        self._infer_ms += _ms_since(flight.started)
+        if isinstance(answer.error, RegionLost):
+            # Triton has restarted since. The views are still in the region: once more, by either way.
+            self._handoff = "system_shm" if self._lane.register_again() else "grpc"
+            return
+        if isinstance(answer.error, InferTimeout):
+            self._give_up_region()
+        if answer.error is not None:
+            raise answer.error
+        assert answer.probabilities is not None
+        self._version = answer.version
+        for probabilities in answer.probabilities:
+            k = len(self._probabilities)
+            self._probabilities.append(probabilities)
+            yield Event("view", {"view": k, **self._view(k)})
+
+    def _give_up_region(self) -> None:
+        if self._handoff == "system_shm":
+            self._lane.quarantine()
+
+    def _view(self, k: int) -> dict[str, Any]:
+        times = self._decoded[k]
+        predictions = top_predictions(self._probabilities[k], self._spec.labels, self._job.top)
+        return {"start_s": times["start_s"], "end_s": times["end_s"], "predictions": predictions}
+
+    def _result(self, video: dict[str, Any]) -> dict[str, Any]:
+        timing = {
+            "spool": self._job.spool_ms,
+            "decode": self._decode_ms,
+            "infer": self._infer_ms,
+            "total": self._job.spool_ms + _ms_since(self._started),
+        }
+        return {
+            "request_id": self._job.request_id,
+            "model": self._spec.name,
+            "version": self._version,
+            "handoff": self._handoff,
+            "predictions": top_predictions(average(self._probabilities), self._spec.labels, self._job.top),
+            "views": [self._view(k) for k in range(len(self._probabilities))],
+            "video": video,
+            "timing_ms": {stage: round(ms, 2) for stage, ms in timing.items()},
+        }
+
+
+def _ms_since(started: float) -> float:
+    return (time.monotonic() - started) * 1000

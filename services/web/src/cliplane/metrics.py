@@ -1,0 +1,37 @@
+"""What is counted. Lanes and the control plane are different processes: each writes its own files in
+PROMETHEUS_MULTIPROC_DIR, and the control plane adds them up at /metrics."""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+REQUESTS = Counter("cliplane_requests", "Requests that reached a lane, by outcome", ["model", "outcome"])
+HANDOFFS = Counter("cliplane_handoffs", "Classified videos by the way of their frames to Triton", ["handoff"])
+STAGE_SECONDS = Histogram(
+    "cliplane_stage_seconds", "Time of a classified video in each stage", ["stage"], buckets=_BUCKETS_S
+)
+VIEWS = Counter("cliplane_views", "Views inferred", ["model"])
+DECODERS_REPLACED = Counter("cliplane_decoders_replaced", "Decoder children replaced, by reason", ["reason"])
+REGIONS_QUARANTINED = Counter("cliplane_regions_quarantined", "Regions given up after a timed-out inference")
+REGIONS_SWEPT = Counter("cliplane_regions_swept", "Regions removed after a dead lane")
+HANDOFF_FALLBACK = Gauge(
+    "cliplane_handoff_fallback", "1 for a lane that uses the gRPC payload", ["lane"], multiprocess_mode="liveall"
+)
+
+
+def exposition() -> bytes:
+    """All processes' metrics in Prometheus' text format."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return generate_latest(registry)
+
+
+def forget_process(pid: int) -> None:
+    """Drop the gauges of a dead process; its counters stay."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        mark_process_dead(pid)

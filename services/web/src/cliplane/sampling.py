@@ -1,0 +1,88 @@
+"""Which frames make which view. Pure arithmetic on frame numbers; decodes nothing.
+
+A *clip* is T frames at a temporal stride; a *view* is one clip and one crop; views = clips × crops. The clips'
+starts are spread evenly from the first frame to the last possible one, as pytorchvideo's
+ConstantClipsPerVideoSampler spreads them (a single clip is centred instead of taken from the start).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a model wants its input cut from a video."""
+
+    clip_length: int  # T, frames
+    temporal_stride: int  # source frames from one frame of a clip to the next
+    short_side: int  # pixels, after the resize
+    crop_height: int  # H, pixels
+    crop_width: int  # W, pixels
+    clips: int
+    crops: int  # 1: centre; 3: both ends of the long side and the centre
+
+    @property
+    def views(self) -> int:
+        return self.clips * self.crops
+
+    @property
+    def view_bytes(self) -> int:
+        """Bytes of one view, (T, H, W, C) uint8 with C = 3."""
+        return self.clip_length * self.crop_height * self.crop_width * 3
+
+
+class View(NamedTuple):
+    """One clip and crop: `frames` are T frame numbers of the video, ascending."""
+
+    frames: tuple[int, ...]
+    crop: int
+    crops: int
+
+
+def split_views(views: int, crops: int) -> tuple[int, int]:
+    """`views` asked of a model with `crops` crops, as (clips, crops).
+
+    The model's own crops are used where `views` is a multiple of them, else the centre crop alone.
+    """
+    return (views // crops, crops) if views % crops == 0 else (views, 1)
+
+
+def plan_views(frame_count: int, sampling: Sampling) -> list[View]:
+    """The views of a video of `frame_count` frames (at least 1), clip by clip.
+
+    A video too short for that many different clips has fewer: two equal views would only cost time. One shorter
+    than a single clip is sampled evenly over its whole length.
+    """
+    length, stride = sampling.clip_length, sampling.temporal_stride
+    last_start = frame_count - ((length - 1) * stride + 1)
+    if last_start < 0:
+        clips = [tuple(round(i * (frame_count - 1) / max(length - 1, 1)) for i in range(length))]
+    else:
+        count = min(sampling.clips, last_start + 1)
+        starts = [round(k * last_start / (count - 1)) for k in range(count)] if count > 1 else [last_start // 2]
+        clips = [tuple(range(start, start + length * stride, stride)) for start in starts]
+    return [View(frames, crop, sampling.crops) for frames in clips for crop in range(sampling.crops)]
+
+
+def scaled_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]:
+    """(width, height) after the resize: the short side is `short_side`, the long one in proportion, rounded down,
+    as pytorchvideo's short_side_scale does; never smaller than the crop."""
+    short = min(width, height)
+    return (
+        max(width * sampling.short_side // short, sampling.crop_width),
+        max(height * sampling.short_side // short, sampling.crop_height),
+    )
+
+
+def crop_offset(width: int, height: int, view: View, sampling: Sampling) -> tuple[int, int]:
+    """(x, y) of the view's crop in a frame of the scaled size. Three crops lie along the longer side."""
+    spare_x, spare_y = width - sampling.crop_width, height - sampling.crop_height
+    x, y = spare_x // 2, spare_y // 2
+    if view.crops == 3 and view.crop != 1:
+        if width > height:
+            x = 0 if view.crop == 0 else spare_x
+        else:
+            y = 0 if view.crop == 0 else spare_y
+    return x, y

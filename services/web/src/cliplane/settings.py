@@ -1,0 +1,106 @@
+"""What an operator can set: one frozen dataclass, read once from `CLIPLANE_*`, checked at boot.
+
+Pure: no I/O but the mapping it is given. A wrong value or an unknown name raises `SettingsError`, which
+names the variable, so a typing error stops the boot instead of being ignored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PREFIX = "CLIPLANE_"
+
+MIB = 1024 * 1024
+
+
+class SettingsError(ValueError):
+    """A `CLIPLANE_*` variable is unknown or its value is out of range."""
+
+
+def _setting(default: object, doc: str, *, low: float | None = None, high: float | None = None) -> typing.Any:
+    return field(default=default, metadata={"doc": doc, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of the web container; `CLIPLANE_` + the upper-case field name is its variable."""
+
+    lanes: int = _setting(2, "requests classified at once: one gunicorn worker each", low=1, high=64)
+    queue: int = _setting(16, "requests that may wait for a lane; more get 503 at once", low=1, high=4096)
+    default_model: str = _setting("camera_motion", "model that answers when a request names none")
+    max_upload_bytes: int = _setting(512 * MIB, "largest request body; more gets 413", low=1024)
+    request_timeout_s: float = _setting(60.0, "time a lane has for one request; then 504", low=1, high=3600)
+    infer_timeout_s: float = _setting(30.0, "time Triton has for one inference; then 504", low=0.1, high=3600)
+    region_bytes: int = _setting(64 * MIB, "shared memory of one lane, all views of a request", low=4096)
+    max_views: int = _setting(30, "most views a request may ask for; more gets 400", low=1, high=1000)
+    max_pixels: int = _setting(4096 * 2304, "largest frame, width x height; more gets 422", low=1)
+    max_duration_s: float = _setting(7200.0, "longest video; more gets 422", low=0.1)
+    max_streams: int = _setting(16, "most streams in a file; more gets 422", low=1)
+    decoder_threads: int = _setting(0, "threads of one decoder; 0: CPUs of the container / lanes", low=0, high=64)
+    decoder_memory_bytes: int = _setting(2048 * MIB, "address space of one decoder", low=256 * MIB)
+    decoder_max_videos: int = _setting(500, "a decoder is replaced after this many videos", low=1)
+    triton_grpc: str = _setting("triton:8001", "host:port of Triton's gRPC service")
+    triton_http: str = _setting("triton:8000", "host:port of Triton's HTTP service (clean-up only)")
+    shared_memory: bool = _setting(True, "hand frames over in shared memory; false: in the gRPC message")
+    log_level: str = _setting("info", "debug, info, warning or error")
+
+    def variables(self) -> dict[str, str]:
+        """The effective values by the names of their variables."""
+        return {variable_name(f.name): str(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+def variable_name(field_name: str) -> str:
+    """The environment variable of a field: `lanes` → `CLIPLANE_LANES`."""
+    return PREFIX + field_name.upper()
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from `environ`.
+
+    Raises:
+        SettingsError: naming the first unknown variable, or the variable and the value that is wrong.
+    """
+    types = typing.get_type_hints(Settings)
+    fields = {variable_name(f.name): f for f in dataclasses.fields(Settings)}
+    values: dict[str, object] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX):
+            continue
+        if variable not in fields:
+            raise SettingsError(f"{variable}: there is no such setting")
+        # Compose hands on `${CLIPLANE_LANES:-}` as an empty string: that means "not set".
+        if text.strip():
+            values[fields[variable].name] = _parse(variable, text.strip(), types[fields[variable].name], fields[variable])
+    settings = Settings(**values)  # type: ignore[arg-type]
+    if settings.log_level not in ("debug", "info", "warning", "error"):
+        raise SettingsError(f"CLIPLANE_LOG_LEVEL={settings.log_level!r}: debug, info, warning or error")
+    if settings.infer_timeout_s > settings.request_timeout_s:
+        raise SettingsError(
+            f"CLIPLANE_INFER_TIMEOUT_S={settings.infer_timeout_s}: longer than CLIPLANE_REQUEST_TIMEOUT_S"
+        )
+    return settings
+
+
+def _parse(variable: str, text: str, kind: type, spec: dataclasses.Field[typing.Any]) -> object:
+    if kind is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off"):
+            return False
+        raise SettingsError(f"{variable}={text!r}: true or false")
+    if kind is str:
+        return text
+    try:
+        number = kind(text)
+    except ValueError:
+        raise SettingsError(f"{variable}={text!r}: not {'a whole number' if kind is int else 'a number'}") from None
+    low, high = spec.metadata["low"], spec.metadata["high"]
+    # `not >=` and not `<`: NaN compares false with everything, and must be refused.
+    if (low is not None and not number >= low) or (high is not None and not number <= high):
+        bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise SettingsError(f"{variable}={text!r}: must be {bounds}")
+    return number

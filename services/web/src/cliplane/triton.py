@@ -1,0 +1,271 @@
+"""The gRPC adapter to Triton: a model's spec, regions, inference. The only module that knows tritonclient.
+
+Makes its client when it is made itself: in the worker, after the fork, never before it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+from tritonclient import grpc as triton_grpc
+from tritonclient.grpc import model_config_pb2
+from tritonclient.utils import InferenceServerException
+
+from cliplane.errors import (
+    CliplaneError,
+    InferenceFailed,
+    InferTimeout,
+    NotReady,
+    RegionLost,
+    SharedMemoryForbidden,
+    SharedMemoryNotShared,
+    TritonUnavailable,
+    UnknownModel,
+)
+from cliplane.region import TRITON_MARKER, Region
+from cliplane.sampling import Sampling
+
+SPEC_MAX_AGE_S = 2.0
+"""How long a model's spec is believed before Triton is asked again: it polls its repository as often."""
+
+CONTROL_TIMEOUT_S = 5.0
+
+Probabilities = npt.NDArray[np.float32]  # (views, classes)
+OnInferred = Callable[["Probabilities | None", "str", "CliplaneError | None"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What the model repository says of a model."""
+
+    name: str
+    version: str
+    description: str
+    input_name: str
+    output_name: str
+    max_batch_size: int
+    sampling: Sampling
+    labels: tuple[str, ...]
+
+
+class Triton:
+    """One gRPC channel to Triton, for one process."""
+
+    def __init__(self, address: str) -> None:
+        # Reconnect soon: after a restart of Triton the default back-off would answer 503 for two minutes.
+        options = [
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 200),
+            ("grpc.max_reconnect_backoff_ms", 500),
+        ]
+        self._client = triton_grpc.InferenceServerClient(address, channel_args=options)
+        self._specs: dict[str, tuple[float, str, ModelSpec]] = {}
+
+    def is_live(self) -> bool:
+        try:
+            return bool(self._client.is_server_live(client_timeout=CONTROL_TIMEOUT_S))
+        except InferenceServerException:
+            return False
+
+    def server_version(self) -> str:
+        """Triton's own version.
+
+        Raises:
+            TritonUnavailable: it does not answer.
+        """
+        try:
+            return str(self._client.get_server_metadata(client_timeout=CONTROL_TIMEOUT_S).version)
+        except InferenceServerException as exc:
+            _translate(exc)
+
+    def models(self) -> list[ModelSpec]:
+        """The models that are ready, by name.
+
+        Raises:
+            TritonUnavailable: Triton does not answer.
+        """
+        try:
+            index = self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S)
+        except InferenceServerException as exc:
+            _translate(exc)
+        return [self.spec(name) for name in sorted({m.name for m in index.models if m.state == "READY"})]
+
+    def spec(self, name: str) -> ModelSpec:
+        """The spec of the newest ready version of a model, at most `SPEC_MAX_AGE_S` old.
+
+        Raises:
+            UnknownModel: the repository has none of that name.
+            NotReady: it has, but the model is not loaded, or lacks what a video model needs.
+            TritonUnavailable: Triton does not answer.
+        """
+        read_at, fingerprint, spec = self._specs.get(name, (0.0, "", None))
+        if spec is not None and time.monotonic() - read_at < SPEC_MAX_AGE_S:
+            return spec
+        try:
+            if not self._client.is_model_ready(name, client_timeout=CONTROL_TIMEOUT_S):
+                self._raise_not_ready(name)
+            metadata = self._client.get_model_metadata(name, client_timeout=CONTROL_TIMEOUT_S)
+            config = self._client.get_model_config(name, client_timeout=CONTROL_TIMEOUT_S).config
+            version = max(metadata.versions, key=int)
+            seen = version + config.SerializeToString(deterministic=True).hex()
+            if spec is None or seen != fingerprint:
+                spec = self._read_spec(name, version, config)
+        except InferenceServerException as exc:
+            _translate(exc)
+        self._specs[name] = (time.monotonic(), seen, spec)
+        return spec
+
+    def _raise_not_ready(self, name: str) -> NoReturn:
+        index = self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S)
+        if any(model.name == name for model in index.models):
+            raise NotReady(f"model {name!r} is not loaded")
+        raise UnknownModel(f"model {name!r} is not in the repository")
+
+    def _read_spec(self, name: str, version: str, config: model_config_pb2.ModelConfig) -> ModelSpec:
+        parameters = {key: value.string_value for key, value in config.parameters.items()}
+        try:
+            clip_length, height, width, channels = config.input[0].dims
+            if channels != 3 or config.input[0].data_type != model_config_pb2.TYPE_UINT8:
+                raise ValueError("its input is not UINT8 (T, H, W, 3)")
+            sampling = Sampling(
+                clip_length=clip_length,
+                temporal_stride=int(parameters["temporal_stride"]),
+                short_side=int(parameters["short_side"]),
+                crop_height=height,
+                crop_width=width,
+                clips=int(parameters["clips"]),
+                crops=int(parameters["crops"]),
+            )
+            (class_count,) = config.output[0].dims
+        except (KeyError, ValueError, IndexError) as exc:
+            raise NotReady(f"model {name!r} is not a video model: {exc}") from exc
+        return ModelSpec(
+            name=name,
+            version=version,
+            description=parameters.get("description", ""),
+            input_name=config.input[0].name,
+            output_name=config.output[0].name,
+            max_batch_size=max(config.max_batch_size, 1),
+            sampling=sampling,
+            labels=self._labels(name, config.input[0], config.output[0], class_count),
+        )
+
+    def _labels(self, name: str, input_: Any, output: Any, class_count: int) -> tuple[str, ...]:
+        """The labels by class index, from Triton's classification extension: it alone reads `labels.txt`, and it
+        answers an inference with "score:index:label", the best first. So one view of zeros is classified."""
+        frames = triton_grpc.InferInput(input_.name, [1, *input_.dims], "UINT8")
+        frames.set_data_from_numpy(np.zeros((1, *input_.dims), np.uint8))
+        wanted = triton_grpc.InferRequestedOutput(output.name, class_count=class_count)
+        result = self._client.infer(name, [frames], outputs=[wanted], client_timeout=60)
+        labels = [str(index) for index in range(class_count)]
+        for entry in result.as_numpy(output.name).reshape(-1):
+            _, index, *label = entry.decode().split(":", 2)
+            if label:
+                labels[int(index)] = label[0]
+        return tuple(labels)
+
+    def register(self, region: Region) -> None:
+        """Make Triton map a region, afresh: an old registration of the name would keep the old memory.
+
+        Raises:
+            HandoffError: Triton cannot map it, and which of the reasons it is.
+            TritonUnavailable: Triton does not answer.
+        """
+        assert region.name is not None
+        try:
+            self.unregister(region)
+            self._client.register_system_shared_memory(
+                region.name, f"/{region.name}", region.byte_size, client_timeout=CONTROL_TIMEOUT_S
+            )
+        except InferenceServerException as exc:
+            if _grpc_code(exc) in _UNREACHABLE:
+                _translate(exc)
+            if not TRITON_MARKER.exists():
+                raise SharedMemoryNotShared("Triton's marker is not in this /dev/shm") from exc
+            raise SharedMemoryForbidden("Triton sees this /dev/shm and may not open the region: uid and gid") from exc
+
+    def unregister(self, region: Region) -> None:
+        """Make Triton unmap a region; one it does not know is no error."""
+        self._client.unregister_system_shared_memory(region.name or "", client_timeout=CONTROL_TIMEOUT_S)
+
+    def infer(
+        self,
+        spec: ModelSpec,
+        region: Region,
+        first_view: int,
+        views: int,
+        *,
+        shared: bool,
+        request_id: str,
+        timeout_s: float,
+        on_inferred: OnInferred,
+    ) -> Any:
+        """Start the inference of `views` views of a region; `on_inferred` is called on a thread of gRPC's with
+        (views, classes) float32 and the version that answered, or with an error.
+
+        `shared`: hand over the region's name and the offset; else copy the frames into the message.
+        """
+        sampling = spec.sampling
+        shape = (views, sampling.clip_length, sampling.crop_height, sampling.crop_width, 3)
+        offset, byte_size = first_view * sampling.view_bytes, views * sampling.view_bytes
+        frames = triton_grpc.InferInput(spec.input_name, shape, "UINT8")
+        if shared:
+            frames.set_shared_memory(region.name, byte_size, offset)
+        else:
+            frames.set_data_from_numpy(np.frombuffer(region.view(offset, byte_size), np.uint8).reshape(shape))
+
+        def on_answer(result: Any, error: InferenceServerException | None) -> None:
+            if error is not None:
+                on_inferred(None, "", _translated(error))
+            else:
+                on_inferred(result.as_numpy(spec.output_name), result.get_response().model_version, None)
+
+        return self._client.async_infer(
+            spec.name,
+            [frames],
+            on_answer,
+            outputs=[triton_grpc.InferRequestedOutput(spec.output_name)],
+            request_id=request_id,
+            client_timeout=timeout_s,
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+
+_UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+
+
+def _grpc_code(exc: InferenceServerException) -> grpc.StatusCode | None:
+    """tritonclient keeps the code only as the text "StatusCode.NAME"."""
+    return getattr(grpc.StatusCode, str(exc.status()).removeprefix("StatusCode."), None)
+
+
+def _translated(exc: InferenceServerException) -> CliplaneError:
+    """Our error for one of Triton's. The text of the latter goes to the log by `__cause__`, never to a client."""
+    code, message = _grpc_code(exc), exc.message() or ""
+    error: CliplaneError
+    if "shared memory region" in message:
+        error = RegionLost()
+    elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        error = InferTimeout()
+    elif code in _UNREACHABLE:
+        error = TritonUnavailable()
+    elif code is grpc.StatusCode.NOT_FOUND or "unknown model" in message:
+        error = UnknownModel()
+    else:
+        error = InferenceFailed()
+    error.__cause__ = exc
+    return error
+
+
+def _translate(exc: InferenceServerException) -> NoReturn:
+    raise _translated(exc)
