@@ -1,0 +1,48 @@
+# nginx + gunicorn + Flask under Supervisor; target `test` adds what the tests need.
+
+FROM debian:trixie-slim AS python
+# python3-venv: pip, in a virtual environment.
+RUN apt-get update && apt-get install -y --no-install-recommends python3-venv && python3 -m venv /opt/venv
+COPY services/web/requirements.txt /tmp/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements.txt
+
+FROM python AS package
+COPY services/web/pyproject.toml /src/
+COPY services/web/src /src/src
+# setuptools, the build backend, comes with the environment of the build alone.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/venv/bin/pip install --no-deps /src \
+ && rm -rf /opt/venv/lib/python3.13/site-packages/pip /opt/venv/lib/python3.13/site-packages/pip-* /opt/venv/bin/pip*
+
+FROM debian:trixie-slim AS web
+# nginx-light: the server without modules. python3: runs the environment.
+RUN apt-get update && apt-get install -y --no-install-recommends nginx-light python3 \
+ && rm -rf /var/lib/apt/lists/* /etc/nginx/sites-enabled \
+ && groupadd --gid 10000 cliplane && useradd --uid 10002 --gid cliplane --no-create-home web \
+ && install -d -o web -g cliplane /spool /run/cliplane
+COPY --chmod=0644 nginx/nginx.conf nginx/problems.conf /etc/nginx/
+COPY --chmod=0644 supervisor /etc/supervisor
+COPY --chmod=0644 services/web/gunicorn.conf.py /etc/cliplane/
+COPY services/web/static /srv/static
+# Whatever umask the checkout was made with: the uid that serves these files can read them.
+RUN chmod -R a+rX /srv/static /etc/supervisor /etc/cliplane
+COPY --from=package /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:/usr/sbin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER web
+EXPOSE 8080
+ENTRYPOINT ["python", "-m", "cliplane.boot"]
+
+FROM web AS test
+USER root
+# docker-cli, docker-compose: the tests kill and restart containers. make, git: nothing. curl: streamed answers.
+RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose && rm -rf /var/lib/apt/lists/*
+COPY services/web/requirements-test.txt services/web/requirements-lint.txt /tmp/
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=python,source=/opt/venv,target=/opt/pip \
+    PYTHONPATH=/opt/pip/lib/python3.13/site-packages /opt/venv/bin/python -m pip install --no-deps --require-hashes \
+      -r /tmp/requirements-test.txt \
+ && PYTHONPATH=/opt/pip/lib/python3.13/site-packages /opt/venv/bin/python -m pip install --no-deps --require-hashes \
+      -r /tmp/requirements-lint.txt
+WORKDIR /cliplane
+ENTRYPOINT []
+CMD ["pytest", "tests"]

@@ -1,0 +1,83 @@
+"""Start Triton in this container: `launch.py`, or ask whether it is alive: `launch.py --check`.
+
+Standard library only, for it also runs in NVIDIA's own image. Becomes the server by exec, so that signals reach it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+SERVER = "/opt/tritonserver/bin/tritonserver"
+SHM = Path("/dev/shm")
+SEGMENT_PREFIX = "triton_python_"
+MARKER = SHM / "cliplane-triton"
+OPENVINO_BACKEND = Path("/opt/backends/openvino")
+
+
+def prepare_shared_memory() -> None:
+    """Leave the shared /dev/shm as a first start would find it, and show that it is shared.
+
+    It outlives this container, so a Triton that was killed has left its backend's segments there. The marker lets
+    the web container tell "not one IPC namespace" from "not allowed to open".
+    """
+    for segment in SHM.glob(f"{SEGMENT_PREFIX}*"):
+        if segment.stat().st_uid == os.getuid():
+            segment.unlink()
+    MARKER.unlink(missing_ok=True)
+    MARKER.touch(mode=0o440)
+
+
+def backend_directory(scratch: Path) -> Path:
+    """One directory with the server's own backends and ours: Triton takes only one."""
+    scratch.mkdir(exist_ok=True)
+    for backend in (*Path("/opt/tritonserver/backends").iterdir(), OPENVINO_BACKEND):
+        link = scratch / backend.name
+        if not link.exists():
+            link.symlink_to(backend)
+    return scratch
+
+
+def command(help_text: str, environ: dict[str, str], backends: Path) -> list[str]:
+    """The command line; `help_text` is the server's own, which says what this version knows."""
+    arguments = [
+        SERVER,
+        "--model-repository=/models",
+        f"--backend-directory={backends}",
+        # A new or changed model folder is served without a restart.
+        "--model-control-mode=poll",
+        "--repository-poll-secs=2",
+        # One broken model must not take the others down: readiness is asked for each model by name.
+        "--exit-on-error=false",
+        "--strict-readiness=false",
+        # Requests in flight have this long at the end; compose's stop_grace_period is longer.
+        "--exit-timeout-secs=20",
+        f"--backend-config=python,shm-region-prefix-name={SEGMENT_PREFIX}",
+        # Copies of one batch's frames pass from the server to the backend's process here. It grows when needed.
+        f"--backend-config=python,shm-default-byte-size={8 * 2**20}",
+        f"--backend-config=python,shm-growth-byte-size={8 * 2**20}",
+        "--log-format=ISO8601",
+    ]
+    if "--allow-client-shm" in help_text:  # from 2.68 (26.04) on it is off unless asked for
+        arguments.append("--allow-client-shm=true")
+    if name := environ.get("MODEL_CONFIG_NAME"):
+        arguments.append(f"--model-config-name={name}")
+    return arguments
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--check"]:
+        urllib.request.urlopen("http://127.0.0.1:8000/v2/health/live", timeout=2).close()
+        return
+    os.umask(0o027)  # the web container shares our group and may not write our segments
+    prepare_shared_memory()
+    answer = subprocess.run([SERVER, "--help"], capture_output=True, text=True, check=False)
+    arguments = command(answer.stdout + answer.stderr, dict(os.environ), backend_directory(Path("/tmp/backends")))
+    os.execv(SERVER, arguments)
+
+
+if __name__ == "__main__":
+    main()

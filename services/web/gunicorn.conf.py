@@ -1,0 +1,68 @@
+"""gunicorn, for both planes: PLANE=lanes (sync workers, one lane each) or PLANE=control (one worker, threads).
+
+The hooks clean up after dead workers. They run in the arbiter, which forks, so they must not touch gRPC.
+"""
+
+import os
+import signal
+from typing import Any
+
+from cliplane import logs, metrics, region
+from cliplane.boot import GRACEFUL_MARGIN_S
+from cliplane.decoder.sandbox import die_with_parent
+from cliplane.settings import read_settings
+
+settings = read_settings()
+plane = os.environ["PLANE"]
+
+bind = f"unix:/run/cliplane/{plane}.sock"
+umask = 0o007
+wsgi_app = f"cliplane:create_app({plane!r})"
+if plane == "lanes":
+    workers = settings.lanes
+    worker_class = "sync"
+    # The kernel's listen queue is the queue: when it is full, connecting fails and nginx says 503 at once.
+    backlog = settings.queue
+else:
+    workers = 1
+    worker_class = "gthread"
+    threads = 4
+# A lane that does not come back from a request is killed; a request itself ends earlier, by its own deadline.
+timeout = int(settings.request_timeout_s) + GRACEFUL_MARGIN_S
+graceful_timeout = int(settings.request_timeout_s) + GRACEFUL_MARGIN_S
+worker_tmp_dir = "/run/cliplane"  # heartbeats: never on a disk that can stall
+control_socket_disable = True
+logconfig_dict = {"version": 1, "disable_existing_loggers": False, "root": {"level": "INFO"}}
+
+
+def on_starting(server: Any) -> None:
+    logs.configure(settings.log_level, plane)
+    _sweep(server)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    # An orphan would keep its region and answer on a socket that nobody listens to any more.
+    die_with_parent(signal.SIGTERM)
+
+
+def post_worker_init(worker: Any) -> None:
+    worker.log.info("%s worker ready", plane)
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    extensions = getattr(worker.wsgi, "extensions", {})
+    for name in ("lane", "readiness", "triton"):
+        if name in extensions:
+            extensions[name].close()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    metrics.forget_process(worker.pid)
+    _sweep(server)
+
+
+def _sweep(server: Any) -> None:
+    swept = region.sweep(settings.triton_http)
+    if swept:
+        metrics.REGIONS_SWEPT.inc(len(swept))
+        server.log.info("swept regions of dead workers: %s", ", ".join(swept))

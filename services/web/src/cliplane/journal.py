@@ -1,0 +1,58 @@
+"""One log line and the metrics of each request that reached a lane, however it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import structlog
+
+from cliplane import metrics
+from cliplane.errors import CliplaneError
+from cliplane.lane import Event, Job
+
+log = structlog.get_logger()
+
+
+def recorded(events: Iterator[Event], job: Job) -> Generator[Event]:
+    """The same events; writes down the result, the error, or that the client left."""
+    structlog.contextvars.bind_contextvars(request_id=job.request_id)
+    outcome = "gone"
+    try:
+        for event in events:
+            if event.name == "result":
+                outcome = "classified"
+                _classified(event.data)
+            yield event
+    except CliplaneError as error:
+        outcome = error.type
+        cause = type(error.__cause__).__name__ if error.__cause__ else None
+        log.warning("failed", model=job.model, error=error.type, status=error.status, detail=error.detail, cause=cause)
+        raise
+    except Exception:
+        outcome = "internal-error"
+        raise
+    finally:
+        # The name of a model that does not exist is the client's to choose, and may not become a label.
+        model = job.model if outcome != "unknown-model" else ""
+        metrics.REQUESTS.labels(model, outcome).inc()
+        if outcome == "gone":
+            log.warning("failed", model=job.model, error="client-gone")
+        structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _classified(result: dict[str, Any]) -> None:
+    timing = result["timing_ms"]
+    for stage, ms in timing.items():
+        metrics.STAGE_SECONDS.labels(stage).observe(ms / 1000)
+    metrics.HANDOFFS.labels(result["handoff"]).inc()
+    metrics.VIEWS.labels(result["model"]).inc(len(result["views"]))
+    log.info(
+        "classified",
+        model=result["model"],
+        version=result["version"],
+        handoff=result["handoff"],
+        views=len(result["views"]),
+        container=result["video"]["container"],
+        **{f"{stage}_ms": ms for stage, ms in timing.items()},
+    )

@@ -1,0 +1,121 @@
+"""Can this stack answer? The default model is ready, and frames written here reach it through shared memory.
+
+The round trip: one view of a known pattern is inferred from a region and from a gRPC payload, and both answers must
+be equal to the bit. Nothing less shows that the two containers share one IPC namespace and may open its segments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+
+from cliplane.errors import CliplaneError, HandoffError, RegionLost, SharedMemoryTooSmall
+from cliplane.region import SHM, Region, create_region
+from cliplane.settings import Settings
+from cliplane.triton import ModelSpec, Probabilities, Triton
+
+log = structlog.get_logger()
+
+MAX_AGE_S = 2.0
+"""How long an answer is repeated before it is found out again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The stack can answer."""
+
+    model: str
+    version: str
+    handoff: str
+
+
+class Readiness:
+    """Finds out, at most every `MAX_AGE_S`; safe to ask from several threads."""
+
+    def __init__(self, settings: Settings, triton: Triton) -> None:
+        self._settings, self._triton = settings, triton
+        self._lock = threading.Lock()
+        self._region: Region | None = None
+        self._asked_at = -MAX_AGE_S
+        self._answer: Ready | CliplaneError | None = None
+
+    def check(self) -> Ready:
+        """How the stack answers.
+
+        Raises:
+            CliplaneError: it cannot, or not as it should, and why: NotReady, TritonUnavailable, a HandoffError.
+        """
+        with self._lock:
+            if self._answer is None or time.monotonic() - self._asked_at > MAX_AGE_S:
+                before = self._answer
+                try:
+                    self._answer = self._find_out()
+                except CliplaneError as error:
+                    self._answer = error
+                self._asked_at = time.monotonic()
+                self._log_change(before)
+        if isinstance(self._answer, CliplaneError):
+            raise self._answer
+        return self._answer
+
+    def close(self) -> None:
+        if self._region is not None:
+            with contextlib.suppress(CliplaneError):
+                self._triton.unregister(self._region)
+            self._region.close()
+
+    def _find_out(self) -> Ready:
+        spec = self._triton.spec(self._settings.default_model)
+        if not self._settings.shared_memory:
+            return Ready(spec.name, spec.version, "grpc")
+        needed, size = self._settings.lanes * self._settings.region_bytes, os.statvfs(SHM)
+        if size.f_blocks * size.f_frsize < needed:
+            raise SharedMemoryTooSmall(
+                f"/dev/shm has {size.f_blocks * size.f_frsize} bytes; {self._settings.lanes} lanes need {needed}"
+            )
+        self._round_trip(spec)
+        return Ready(spec.name, spec.version, "system_shm")
+
+    def _round_trip(self, spec: ModelSpec) -> None:
+        byte_size = spec.sampling.view_bytes
+        if self._region is None or self._region.byte_size != byte_size:
+            self.close()
+            self._region = create_region(byte_size, generation=0)
+            self._region.memory[:] = np.random.default_rng(0).integers(0, 256, byte_size, np.uint8).tobytes()
+            self._triton.register(self._region)
+        try:
+            through_memory = self._infer(spec, self._region, shared=True)
+        except RegionLost:
+            self._triton.register(self._region)
+            through_memory = self._infer(spec, self._region, shared=True)
+        if not np.array_equal(through_memory, self._infer(spec, self._region, shared=False)):
+            raise HandoffError("the region and the payload gave different answers")
+
+    def _infer(self, spec: ModelSpec, region: Region, *, shared: bool) -> Probabilities:
+        answers: queue.SimpleQueue[Probabilities | CliplaneError] = queue.SimpleQueue()
+
+        def on_inferred(probabilities: Probabilities | None, _version: str, error: CliplaneError | None) -> None:
+            answers.put(error if probabilities is None else probabilities)  # type: ignore[arg-type]
+
+        timeout_s = self._settings.infer_timeout_s
+        self._triton.infer(
+            spec, region, 0, 1, shared=shared, request_id="readyz", timeout_s=timeout_s, on_inferred=on_inferred
+        )
+        answer = answers.get()
+        if isinstance(answer, CliplaneError):
+            raise answer
+        return answer
+
+    def _log_change(self, before: Ready | CliplaneError | None) -> None:
+        now = self._answer
+        if isinstance(now, CliplaneError) and not (isinstance(before, CliplaneError) and before.type == now.type):
+            log.error("not_ready", error=now.type, title=now.title, detail=now.detail)
+        elif isinstance(now, Ready) and not isinstance(before, Ready):
+            log.info("ready", model=now.model, version=now.version, handoff=now.handoff)
