@@ -32,11 +32,10 @@ timeout = int(settings.request_timeout_s) + GRACEFUL_MARGIN_S
 graceful_timeout = int(settings.request_timeout_s) + GRACEFUL_MARGIN_S
 worker_tmp_dir = "/run/cliplane"  # heartbeats: never on a disk that can stall
 control_socket_disable = True
-logconfig_dict = {"version": 1, "disable_existing_loggers": False, "root": {"level": "INFO"}}
+logconfig_dict = logs.stdlib_config(settings.log_level, plane)
 
 
 def on_starting(server: Any) -> None:
-    logs.configure(settings.log_level, plane)
     _sweep(server)
 
 

@@ -10,6 +10,7 @@ https://github.com/triton-inference-server/backend/blob/main/docs/python_based_b
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
@@ -38,6 +39,18 @@ def cpus_allowed() -> int:
         if words[0] not in ("max", "-1"):
             cpus = min(cpus, math.ceil(int(words[0]) / int(period)))
     return max(cpus, 1)
+
+
+# Tensors cross to and from the stub by DLPack, never by `as_numpy()` or `pb_utils.Tensor(name, array)`: the stub was
+# built for numpy 1, and with numpy 2 those two give an input that repeats its first byte, and an output of zeros.
+
+
+def _tensor(name: str, array: np.ndarray) -> Any:
+    capsule = array.__dlpack__()
+    # The stub marks the capsule as consumed by a name of its own, so numpy's destructor would complain of every
+    # one. The memory is freed by the stub, through the deleter inside.
+    ctypes.pythonapi.PyCapsule_SetDestructor(ctypes.py_object(capsule), None)
+    return pb_utils.Tensor.from_dlpack(name, capsule)
 
 
 class TritonPythonModel:
@@ -72,7 +85,7 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer the requests of one dynamic batch by one inference. Answers are in the order of the requests."""
-        inputs = [pb_utils.get_input_tensor_by_name(r, self._input_name).as_numpy() for r in requests]
+        inputs = [np.from_dlpack(pb_utils.get_input_tensor_by_name(r, self._input_name)) for r in requests]
         try:
             # A single request is read where Triton put it; only several must be brought together.
             outputs = self._infer(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
@@ -83,9 +96,7 @@ class TritonPythonModel:
         for frames in inputs:
             part = np.ascontiguousarray(outputs[first : first + len(frames)])
             first += len(frames)
-            # Not pb_utils.Tensor(name, array): this stub was built for numpy 1, and with numpy 2 that sends zeros.
-            tensor = pb_utils.Tensor.from_dlpack(self._output_name, part)
-            responses.append(pb_utils.InferenceResponse([tensor]))
+            responses.append(pb_utils.InferenceResponse([_tensor(self._output_name, part)]))
         return responses
 
     def finalize(self) -> None:

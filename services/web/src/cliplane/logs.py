@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-import sys
+import logging.config
+from typing import Any
 
 import structlog
 
@@ -24,21 +25,31 @@ def configure(level: str, process: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_SHARED, _say_process(process)],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
-    logging.root.handlers = [handler]
-    logging.root.setLevel(level.upper())
-    for name in ("gunicorn.error", "gunicorn.access"):
-        logging.getLogger(name).handlers = []
-        logging.getLogger(name).propagate = True
+    logging.config.dictConfig(stdlib_config(level, process))
+
+
+def stdlib_config(level: str, process: str) -> dict[str, Any]:
+    """The configuration of Python's own logging: every logger's lines go to stdout as JSON."""
+    formatter = {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "foreign_pre_chain": [*_SHARED, _say_process(process)],
+        "processors": [
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(),
+        ],
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": formatter},
+        "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
+        "root": {"level": level.upper(), "handlers": ["stdout"]},
+        "loggers": {
+            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
+            # nginx writes the access log.
+            "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
+        },
+    }
 
 
 def _say_process(process: str) -> structlog.types.Processor:

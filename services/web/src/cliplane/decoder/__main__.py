@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import mmap
 import sys
+import traceback
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -80,6 +81,9 @@ def main() -> None:
             print(json.dumps({"event": "error", "type": exc.type, "detail": exc.detail}), flush=True)
         except MemoryError:
             print(json.dumps({"event": "error", "type": OverLimit.type, "detail": "the decoder's memory"}), flush=True)
+        except Exception as exc:  # a mistake of ours: the parent logs where
+            where = f"{type(exc).__name__} at {traceback.extract_tb(exc.__traceback__)[-1]}"
+            print(json.dumps({"event": "error", "type": CliplaneError.type, "detail": "", "where": where}), flush=True)
 
 
 if __name__ == "__main__":

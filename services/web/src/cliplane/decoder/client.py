@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import signal
 import subprocess
 import sys
 from typing import Any
 
+import structlog
+
 from cliplane.errors import CliplaneError, DecoderCrashed, by_type
 from cliplane.region import Region
+
+log = structlog.get_logger()
 
 Report = dict[str, Any]
 
@@ -97,10 +100,7 @@ class Decoder:
         return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
 
 
-def register(selector: selectors.BaseSelector, decoder: Decoder) -> None:
-    """Wake `selector` when the decoder reports."""
-    selector.register(decoder.fileno(), selectors.EVENT_READ, decoder)
-
-
 def _error(report: Report) -> CliplaneError:
+    if "where" in report:
+        log.error("decoder_failed", where=report["where"])
     return by_type(report["type"])(report["detail"])

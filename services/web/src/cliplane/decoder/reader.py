@@ -63,7 +63,7 @@ def probe(path: str, span: Span | None, limits: Limits) -> VideoInfo:
         OverLimit: naming the limit.
     """
     try:
-        with av.open(_url(path, span), metadata_errors="replace") as container:
+        with av.open(_url(path, span)) as container:
             if container.format.name not in _DEMUXERS:
                 raise UndecodableVideo("the demuxer does not agree with the file's first bytes")
             if len(container.streams) > limits.max_streams:

@@ -1,0 +1,62 @@
+# `make` alone prints this list. CI runs nothing but these targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+COMPOSE = docker compose $(if $(GPU),-f compose.yaml -f compose.gpu.yaml)
+# The tests have a stack of their own, beside one that may be running.
+export REPO := $(CURDIR)
+TEST_COMPOSE = HTTP_PORT=$(TEST_PORT) docker compose -p $(TEST_PROJECT) -f compose.yaml -f compose.test.yaml
+TEST_PROJECT ?= cliplane-test
+TEST_PORT ?= 18080
+# Real clips beside the checkout are used where they are.
+export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/tests/media)
+IN_TESTS = $(TEST_COMPOSE) run --rm --no-deps tests
+PY = services/web/src services/web/gunicorn.conf.py supervisor tests services/triton
+
+.PHONY: help up down logs ps test smoke lint fmt shell clean lock
+
+help: ## print this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+up: ## build and start the stack, and wait until it can answer (GPU=1: on a GPU host)
+	$(COMPOSE) up -d --build --wait
+	@docker compose exec -T web python -m cliplane.wait
+
+down: ## stop the stack and remove it
+	$(COMPOSE) down --volumes --remove-orphans
+
+logs: ## follow the logs
+	$(COMPOSE) logs -f --no-log-prefix
+
+ps: ## what runs, and how it is
+	$(COMPOSE) ps
+
+test: ## build, start a stack for the tests, run all of them in their container, stop it (ARGS="-k name")
+	$(TEST_COMPOSE) --profile tests build -q
+	$(TEST_COMPOSE) up -d --wait
+	code=0; $(TEST_COMPOSE) run --rm tests pytest $(ARGS) || code=$$?; \
+	  $(TEST_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
+
+smoke: ## check a running stack over HTTP alone, without Docker: make smoke BASE=https://host
+	@test -d .venv-smoke || (python3 -m venv .venv-smoke && .venv-smoke/bin/pip -q install --require-hashes -r tests/e2e/requirements.txt)
+	BASE=$(or $(BASE),http://127.0.0.1:8080) .venv-smoke/bin/pytest -q -p no:cacheprovider tests/e2e
+
+lint: ## ruff, mypy, import rules, shellcheck, hadolint
+	$(TEST_COMPOSE) --profile tests build -q tests
+	$(IN_TESTS) sh -c 'ruff format --check $(PY) && ruff check $(PY) && mypy && lint-imports && shellcheck .ci/run .ci/engine && hadolint docker/*.Dockerfile'
+
+fmt: ## format the code
+	$(IN_TESTS) sh -c 'ruff format $(PY) && ruff check --fix $(PY)'
+
+shell: ## a shell in the web container
+	$(COMPOSE) exec web bash
+
+clean: down ## remove the stack, its images and what the tests left
+	-docker image rm cliplane-web:dev cliplane-triton:dev cliplane-test:dev
+	rm -rf .venv-smoke artifacts
+
+lock: ## pin the dependencies again, with hashes (needs uv)
+	cd services/web && $(UV) pyproject.toml -o requirements.txt && $(UV) pyproject.toml --group test -o requirements-test.txt && $(UV) pyproject.toml --group lint -o requirements-lint.txt
+	cd services/triton && $(UV) requirements.in -o requirements.txt && $(UV) --no-deps tritonserver.in -o tritonserver.txt
+	cd tests/e2e && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate requirements.in -o requirements.txt
+UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate

@@ -1,0 +1,33 @@
+"""Wait until the stack can answer, and say where: the last step of `make up`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+
+PATIENCE_S = 120
+
+
+def main() -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    detail = "no answer"
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:8080/readyz", timeout=5) as answer:
+                ready = json.load(answer)
+                print(f"ready: model {ready['model']}, hand-off {ready['handoff']}")
+                return
+        except urllib.error.HTTPError as exc:
+            problem = json.load(exc)
+            detail = f"{problem['title']}: {problem['detail']}"
+        except OSError as exc:
+            detail = str(exc)
+        time.sleep(0.2)
+    sys.exit(f"not ready after {PATIENCE_S} s: {detail}")
+
+
+if __name__ == "__main__":
+    main()
