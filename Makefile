@@ -9,7 +9,7 @@ TEST_COMPOSE = HTTP_PORT=$(TEST_PORT) docker compose -p $(TEST_PROJECT) -f compo
 TEST_PROJECT ?= cliplane-test
 TEST_PORT ?= 18080
 # Real clips beside the checkout are used where they are.
-export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/tests/media)
+export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/tests)
 IN_TESTS = $(TEST_COMPOSE) run --rm --no-deps tests
 PY = services/web/src services/web/gunicorn.conf.py supervisor tests services/triton
 

@@ -34,7 +34,8 @@ def prepare_shared_memory() -> None:
 def backend_directory(scratch: Path) -> Path:
     """One directory with the server's own backends and ours: Triton takes only one."""
     scratch.mkdir(exist_ok=True)
-    for backend in (*Path("/opt/tritonserver/backends").iterdir(), OPENVINO_BACKEND):
+    own = [OPENVINO_BACKEND] if OPENVINO_BACKEND.exists() else []  # NVIDIA's image has an openvino of its own
+    for backend in (*Path("/opt/tritonserver/backends").iterdir(), *own):
         link = scratch / backend.name
         if not link.exists():
             link.symlink_to(backend)

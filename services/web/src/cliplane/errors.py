@@ -66,6 +66,10 @@ class NotReady(CliplaneError):
     retry_after_s = 2
 
 
+class NotAVideoModel(NotReady):
+    type, title = "not-a-video-model", "The model's configuration is not that of a video model"
+
+
 class TritonUnavailable(NotReady):
     type, title = "triton-unavailable", "The inference server does not answer"
 

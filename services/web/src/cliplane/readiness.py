@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
-from cliplane.errors import CliplaneError, HandoffError, RegionLost, SharedMemoryTooSmall
-from cliplane.region import SHM, Region, create_region
+from cliplane.errors import CliplaneError, HandoffError, RegionLost, SharedMemoryNotShared, SharedMemoryTooSmall
+from cliplane.region import SHM, TRITON_MARKER, Region, create_region
 from cliplane.settings import Settings
 from cliplane.triton import ModelSpec, Probabilities, Triton
 
@@ -75,6 +75,8 @@ class Readiness:
         spec = self._triton.spec(self._settings.default_model)
         if not self._settings.shared_memory:
             return Ready(spec.name, spec.version, "grpc")
+        if not TRITON_MARKER.exists():
+            raise SharedMemoryNotShared("Triton's marker is not in this /dev/shm")
         needed, size = self._settings.lanes * self._settings.region_bytes, os.statvfs(SHM)
         if size.f_blocks * size.f_frsize < needed:
             raise SharedMemoryTooSmall(

@@ -5,6 +5,7 @@ Makes its client when it is made itself: in the worker, after the fork, never be
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from cliplane.errors import (
     CliplaneError,
     InferenceFailed,
     InferTimeout,
+    NotAVideoModel,
     NotReady,
     RegionLost,
     SharedMemoryForbidden,
@@ -87,7 +89,7 @@ class Triton:
             _translate(exc)
 
     def models(self) -> list[ModelSpec]:
-        """The models that are ready, by name.
+        """The models that are ready and take video, by name.
 
         Raises:
             TritonUnavailable: Triton does not answer.
@@ -96,14 +98,18 @@ class Triton:
             index = self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S)
         except InferenceServerException as exc:
             _translate(exc)
-        return [self.spec(name) for name in sorted({m.name for m in index.models if m.state == "READY"})]
+        specs = []
+        for name in sorted({model.name for model in index.models if model.state == "READY"}):
+            with contextlib.suppress(UnknownModel, NotAVideoModel):  # it may have gone in between
+                specs.append(self.spec(name))
+        return specs
 
     def spec(self, name: str) -> ModelSpec:
         """The spec of the newest ready version of a model, at most `SPEC_MAX_AGE_S` old.
 
         Raises:
             UnknownModel: the repository has none of that name.
-            NotReady: it has, but the model is not loaded, or lacks what a video model needs.
+            NotReady: it has, but the model is not loaded (NotAVideoModel: it does not take video).
             TritonUnavailable: Triton does not answer.
         """
         read_at, fingerprint, spec = self._specs.get(name, (0.0, "", None))
@@ -146,7 +152,7 @@ class Triton:
             )
             (class_count,) = config.output[0].dims
         except (KeyError, ValueError, IndexError) as exc:
-            raise NotReady(f"model {name!r} is not a video model: {exc}") from exc
+            raise NotAVideoModel(f"model {name!r}: {exc}") from exc
         return ModelSpec(
             name=name,
             version=version,

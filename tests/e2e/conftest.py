@@ -1,0 +1,37 @@
+"""Against a running stack, over HTTP alone: its address is BASE. Imports nothing of Cliplane."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+
+@pytest.fixture(scope="session")
+def http() -> Iterator[httpx.Client]:
+    """A client of a stack that is ready."""
+    with httpx.Client(base_url=os.environ.get("BASE", "http://127.0.0.1:8080"), timeout=60) as client:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = client.get("/readyz")
+            except httpx.TransportError as exc:
+                answer = None
+                last: object = exc
+            else:
+                if answer.status_code == 200:
+                    break
+                last = answer.text
+            assert time.monotonic() < deadline, f"not ready: {last}"
+            time.sleep(0.2)
+        yield client
+
+
+def real_videos() -> list[Path]:
+    """Clips from a camera, where there are any beside the checkout."""
+    folder = Path(os.environ.get("VIDEOS_DIR", "/videos"))
+    return sorted(p for p in folder.glob("*") if p.suffix in (".mp4", ".mkv", ".mov"))

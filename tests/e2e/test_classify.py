@@ -1,0 +1,120 @@
+"""A video goes in, labels come out: every way to send it, every way to be answered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import jsonschema
+import pytest
+
+from tests import media
+from tests.e2e.conftest import real_videos
+
+STREAM = {"Accept": "text/event-stream"}
+
+# The file that its makers broke; decoders that conceal errors answer, others refuse. Neither may crash.
+BROKEN = "corrupted.mp4"
+
+
+@pytest.fixture(scope="session")
+def result_schema(http: httpx.Client) -> dict[str, object]:
+    document = http.get("/openapi.json").json()
+    return {"$ref": "#/components/schemas/Result", "components": document["components"]}
+
+
+def events(text: str) -> list[tuple[str, dict[str, object]]]:
+    blocks = [block.split("\n") for block in text.strip().split("\n\n")]
+    return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks]
+
+
+def without_timing(result: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in result.items() if key not in ("request_id", "timing_ms")}
+
+
+@pytest.mark.parametrize("path", real_videos(), ids=lambda path: path.name)
+def test_every_real_video_is_classified_raw_multipart_and_streamed(
+    http: httpx.Client, result_schema: dict[str, object], path: Path
+) -> None:
+    data = path.read_bytes()
+    raw = http.post("/v1/classify", content=data)
+    form = http.post("/v1/classify", files={"video": (path.name, data)})
+    stream = http.post("/v1/classify", content=data, headers=STREAM)
+    if path.name == BROKEN and raw.status_code == 422:
+        assert form.status_code == 422
+        return
+    assert raw.status_code == form.status_code == stream.status_code == 200, raw.text
+    result = raw.json()
+    jsonschema.validate(result, result_schema)
+    assert result["handoff"] == "system_shm"
+    assert sum(p["score"] for p in result["predictions"]) <= 1
+    assert result["video"]["frames"] >= 1
+    assert without_timing(form.json()) == without_timing(result)
+    names = [name for name, _ in events(stream.text)]
+    assert names == ["video", *["view"] * len(result["views"]), "result"]
+    assert without_timing(events(stream.text)[-1][1]) == without_timing(result)
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["static", "pan_left", "pan_right", "tilt_up", "tilt_down", "zoom_in", "zoom_out", "roll_cw", "roll_ccw"],
+)
+def test_the_default_model_names_the_camera_s_movement(http: httpx.Client, label: str) -> None:
+    speed = 0.0 if label == "static" else 0.006
+    answer = http.post("/v1/classify", content=media.clip(label, speed=speed), params={"top": 1})
+    assert answer.json()["predictions"][0]["label"] == label
+
+
+def test_views_arrive_while_later_ones_are_decoded(http: httpx.Client) -> None:
+    video = media.clip(frames=300, width=640, height=480)
+    with http.stream("POST", "/v1/classify", content=video, params={"views": 8}, headers=STREAM) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        found = events("".join(answer.iter_text()))
+    views = [data for name, data in found if name == "view"]
+    assert [view["view"] for view in views] == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "name"),
+    [
+        ("mp4", "libx264", "mp4"),
+        ("mov", "libx264", "mov"),
+        ("matroska", "libx264", "matroska"),
+        ("webm", "libvpx-vp9", "webm"),
+        ("avi", "mpeg4", "avi"),
+        ("mpegts", "libx264", "mpegts"),
+    ],
+)
+def test_every_allowed_container_is_read(http: httpx.Client, container: str, codec: str, name: str) -> None:
+    video = media.encode(media.moving_camera("pan_right"), container=container, codec=codec)
+    answer = http.post("/v1/classify", content=video)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["video"]["container"] == name
+    assert answer.json()["predictions"][0]["label"] == "pan_right"
+
+
+def test_a_video_inside_a_form_with_other_fields_is_found(http: httpx.Client) -> None:
+    answer = http.post(
+        "/v1/classify", data={"note": "a", "more": "b"}, files={"video": ("c.mp4", media.clip("tilt_up"))}
+    )
+    assert answer.json()["predictions"][0]["label"] == "tilt_up"
+
+
+def test_views_and_top_are_obeyed(http: httpx.Client) -> None:
+    result = http.post("/v1/classify", content=media.clip(frames=120), params={"views": 3, "top": 2}).json()
+    assert len(result["views"]) == 3
+    assert len(result["predictions"]) == 2
+    assert all(len(view["predictions"]) == 2 for view in result["views"])
+
+
+def test_a_video_of_one_frame_has_one_view(http: httpx.Client) -> None:
+    result = http.post("/v1/classify", content=media.clip("static", frames=1)).json()
+    assert len(result["views"]) == 1
+    assert result["predictions"][0]["label"] == "static"
+
+
+def test_the_same_video_gives_the_same_answer_to_the_bit(http: httpx.Client) -> None:
+    video = media.clip("roll_cw")
+    first, second = (http.post("/v1/classify", content=video, params={"top": 9}).json() for _ in range(2))
+    assert without_timing(first) == without_timing(second)

@@ -1,0 +1,66 @@
+"""Health, versions, models, metrics, the page."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+from tests import media
+
+
+def test_it_is_live_and_ready(http: httpx.Client) -> None:
+    assert http.get("/livez").json() == {"status": "live"}
+    ready = http.get("/readyz").json()
+    assert ready["status"] == "ready"
+    assert ready["handoff"] in ("system_shm", "cuda_shm", "grpc")
+
+
+def test_versions_are_told(http: httpx.Client) -> None:
+    versions = http.get("/version").json()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", versions["cliplane"])
+    assert re.fullmatch(r"\d+\.\d+\.\d+.*", versions["triton"])
+
+
+def test_the_models_are_listed_with_labels_and_sampling(http: httpx.Client) -> None:
+    answer = http.get("/v1/models").json()
+    default = next(model for model in answer["models"] if model["name"] == answer["default"])
+    assert len(default["labels"]) >= 2
+    assert default["sampling"]["views"] == default["sampling"]["clips"] * default["sampling"]["crops"]
+
+
+def test_every_documented_address_answers_as_documented(http: httpx.Client) -> None:
+    document = http.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        if "get" in operations:
+            answer = http.get(path)
+            assert str(answer.status_code) in operations["get"]["responses"], path
+            content = operations["get"]["responses"][str(answer.status_code)]["content"]
+            assert answer.headers["content-type"].split(";")[0] in content, path
+
+
+@pytest.mark.parametrize("path", ["/", "/index.html", "/app.js", "/style.css"])
+def test_the_page_s_files_can_be_read(http: httpx.Client, path: str) -> None:
+    answer = http.get(path)
+    assert answer.status_code == 200
+    assert len(answer.content) > 100
+
+
+def test_a_request_s_name_is_echoed_or_made(http: httpx.Client) -> None:
+    for path in ("/", "/livez", "/nothing"):
+        assert http.get(path, headers={"X-Request-ID": "my-name.1"}).headers["x-request-id"] == "my-name.1"
+        assert re.fullmatch(r"[0-9a-f]{32}", http.get(path).headers["x-request-id"])
+        evil = http.get(path, headers={"X-Request-ID": 'a"b {evil}'}).headers["x-request-id"]
+        assert re.fullmatch(r"[0-9a-f]{32}", evil)
+
+
+def test_a_classified_video_is_counted(http: httpx.Client) -> None:
+    def counted() -> float:
+        text = http.get("/metrics").text
+        found = re.findall(r'^cliplane_requests_total\{.*outcome="classified"\} (\S+)$', text, re.MULTILINE)
+        return sum(float(value) for value in found)
+
+    before = counted()
+    assert http.post("/v1/classify", content=media.clip(frames=8)).status_code == 200
+    assert counted() == before + 1

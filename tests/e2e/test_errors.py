@@ -1,0 +1,110 @@
+"""Every error of the contract that a client can cause, with its body."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests import media
+
+MP4_HEAD = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2"
+HLS = b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n"
+
+
+def assert_problem(answer: httpx.Response, status: int, type_: str) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    body = answer.json()
+    assert body["type"] == f"urn:cliplane:problem:{type_}"
+    assert body["status"] == status
+    assert body["title"]
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["views=0", "views=-1", "views=x", "views=1e3", "views=999999", "top=0", "top=", "viewz=2", "top=1&top=2"],
+)
+def test_a_wrong_query_is_a_400(http: httpx.Client, query: str) -> None:
+    assert_problem(http.post(f"/v1/classify?{query}", content=media.clip(frames=8)), 400, "bad-query")
+
+
+def test_no_body_is_a_400(http: httpx.Client) -> None:
+    assert_problem(http.post("/v1/classify"), 400, "bad-body")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"nonsense", "multipart/form-data; boundary=x"),
+        (b"nonsense", "multipart/form-data"),
+        (b'--x\r\nContent-Disposition: form-data; name="other"\r\n\r\n1\r\n--x--\r\n', "multipart/form-data; boundary=x"),
+        (b'--x\r\nContent-Disposition: form-data; name="video"\r\n\r\n\r\n--x--\r\n', "multipart/form-data; boundary=x"),
+        (b'--x\r\nContent-Disposition: form-data; name="video"\r\n\r\ncut', "multipart/form-data; boundary=x"),
+    ],
+)
+def test_a_form_without_a_video_is_a_400(http: httpx.Client, body: bytes, content_type: str) -> None:
+    answer = http.post("/v1/classify", content=body, headers={"Content-Type": content_type})
+    assert_problem(answer, 400, "bad-body")
+
+
+@pytest.mark.parametrize("name", ["nobody", "../etc", "a/b", "", "x" * 200, "%00"])
+def test_an_unknown_model_is_a_404(http: httpx.Client, name: str) -> None:
+    answer = http.post("/v1/classify", params={"model": name}, content=media.clip(frames=8))
+    assert_problem(answer, 404, "unknown-model")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/v1/nothing", "/.env", "/../../etc/passwd", "/nginx.conf"])
+def test_an_unknown_address_is_a_404(http: httpx.Client, path: str) -> None:
+    assert_problem(http.get(path), 404, "not-found")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/classify"), ("POST", "/readyz"), ("DELETE", "/v1/models")])
+def test_a_wrong_method_is_a_405(http: httpx.Client, method: str, path: str) -> None:
+    assert_problem(http.request(method, path), 405, "method-not-allowed")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"\x00", b"GIF89a" + bytes(100), HLS, b"ffconcat version 1.0\nfile /etc/passwd\n", b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n", b"<MPD></MPD>", bytes(1000)],
+    ids=["one byte", "gif", "hls", "ffconcat", "sdp", "dash", "zeros"],
+)
+def test_what_is_not_a_video_container_is_a_415(http: httpx.Client, body: bytes) -> None:
+    assert_problem(http.post("/v1/classify", content=body), 415, "not-a-video")
+    assert_problem(http.post("/v1/classify", files={"video": ("movie.mp4", body)}), 415, "not-a-video")
+
+
+def test_garbage_behind_a_good_first_box_is_a_422(http: httpx.Client) -> None:
+    assert_problem(http.post("/v1/classify", content=MP4_HEAD + bytes(range(256)) * 40), 422, "undecodable-video")
+
+
+def test_a_playlist_behind_a_good_first_box_is_a_422(http: httpx.Client) -> None:
+    assert_problem(http.post("/v1/classify", content=MP4_HEAD + HLS), 422, "undecodable-video")
+
+
+def test_audio_alone_is_a_422(http: httpx.Client) -> None:
+    assert_problem(http.post("/v1/classify", content=media.audio_only()), 422, "undecodable-video")
+
+
+def test_a_truncated_video_is_answered_or_refused_in_form(http: httpx.Client) -> None:
+    video = media.clip(frames=40)
+    for part in (0.05, 0.2, 0.5, 0.9, 0.99):
+        answer = http.post("/v1/classify", content=video[: int(len(video) * part)])
+        if answer.status_code != 200:
+            assert_problem(answer, 422, "undecodable-video")
+
+
+def test_an_error_is_an_event_of_a_stream_or_a_status(http: httpx.Client) -> None:
+    answer = http.post("/v1/classify", content=MP4_HEAD, headers={"Accept": "text/event-stream"})
+    assert_problem(answer, 422, "undecodable-video")
+
+
+def test_a_client_cannot_choose_the_file_that_is_read(http: httpx.Client) -> None:
+    answer = http.post("/v1/classify", headers={"X-Spool-Path": "/etc/passwd", "X-Spool-Seconds": "x"})
+    assert_problem(answer, 400, "bad-body")
+
+
+def test_after_all_that_the_next_request_is_right(http: httpx.Client) -> None:
+    answer = http.post("/v1/classify", content=media.clip("zoom_in"))
+    assert answer.json()["predictions"][0]["label"] == "zoom_in"

@@ -1,0 +1,173 @@
+"""Against the tests' own stack, with the right to break it: the Docker socket, its /dev/shm, its network."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests import media
+
+PROJECT = os.environ["STACK"]
+BASE = os.environ["BASE"]
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 30, what: str = "") -> None:
+    """Until `condition()` holds; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
+        time.sleep(0.05)
+
+
+def docker(*arguments: str, check: bool = True) -> str:
+    """Output of a docker command."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
+    assert not check or done.returncode == 0, f"docker {arguments}: {done.stderr}"
+    return done.stdout
+
+
+class Stack:
+    """The containers of one compose project."""
+
+    def __init__(self, project: str = PROJECT, base: str = BASE) -> None:
+        self.project, self.base = project, base
+
+    def container(self, service: str) -> str:
+        return f"{self.project}-{service}-1"
+
+    def exec(self, service: str, *command: str, check: bool = True) -> str:
+        return docker("exec", self.container(service), *command, check=check)
+
+    def processes(self, service: str) -> dict[int, tuple[int, str]]:
+        """pid → (parent, command line) inside a container."""
+        script = (
+            "import pathlib\n"
+            "for p in pathlib.Path('/proc').glob('[0-9]*'):\n"
+            "  try: s = (p/'stat').read_text(); c = (p/'cmdline').read_text().replace('\\0', ' ')\n"
+            "  except OSError: continue\n"
+            "  print(p.name, s.rpartition(')')[2].split()[1], c)\n"
+        )
+        lines = self.exec(service, "python3", "-c", script).splitlines()
+        rows = [line.split(" ", 2) for line in lines]
+        return {int(pid): (int(parent), command) for pid, parent, command in rows}
+
+    def lanes(self) -> list[int]:
+        """pids of the lanes: children of the lanes' arbiter."""
+        processes = self.processes("web")
+        decoders = [parent for parent, command in processes.values() if "cliplane.decoder" in command]
+        return sorted(decoders)
+
+    def decoders(self) -> list[int]:
+        return sorted(pid for pid, (_, command) in self.processes("web").items() if "cliplane.decoder" in command)
+
+    def arbiter(self, plane: str) -> int:
+        for pid, (parent, command) in self.processes("web").items():
+            if parent == 1 and "gunicorn" in command:
+                environment = self.exec("web", "cat", f"/proc/{pid}/environ").split("\0")
+                if f"PLANE={plane}" in environment:
+                    return pid
+        raise AssertionError(f"no gunicorn of the {plane} plane")
+
+    def kill(self, service: str, pid: int, signal: str = "KILL") -> None:
+        self.exec(service, "python3", "-c", f"import os, signal; os.kill({pid}, signal.SIG{signal})")
+
+    def shared_memory(self) -> set[str]:
+        """Names in the shared /dev/shm, as seen from the container that owns it."""
+        return set(self.exec("ipc", "ls", "/dev/shm").split())
+
+    def regions(self) -> set[str]:
+        """Names that Triton has mapped."""
+        answer = httpx.get("http://triton:8000/v2/systemsharedmemory/status", timeout=5)
+        return {region["name"] for region in answer.json()}
+
+    def raw_log(self, service: str, since: float | None = None) -> str:
+        arguments = ["logs", *(["--since", f"{since:.3f}"] if since else []), self.container(service)]
+        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=60)
+        return done.stdout + done.stderr
+
+    def log(self, since: float | None = None) -> list[dict[str, object]]:
+        """The web container's log: JSON lines, all of them."""
+        return [json.loads(line) for line in self.raw_log("web", since).splitlines()]
+
+    def restarts(self, service: str) -> int:
+        return int(docker("inspect", "-f", "{{.RestartCount}}", self.container(service)))
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.base}/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def spool(self) -> str:
+        return self.exec("web", "find", "/spool", "-type", "f").strip()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    return Stack()
+
+
+@pytest.fixture
+def ready(stack: Stack) -> Iterator[Stack]:
+    """The stack, ready before the test and again after it, with all its lanes, and nothing left behind."""
+    wait_until(lambda: stack.is_ready() and len(stack.lanes()) == 2, seconds=90, what="ready")
+    assert classify(video("pan_right")).json()["predictions"][0]["label"] == "pan_right"
+    yield stack
+    wait_until(lambda: stack.is_ready() and len(stack.lanes()) == 2, seconds=90, what="ready again")
+    # Each lane classifies once, so that both have found out about a Triton that restarted.
+    for label in ("zoom_in", "tilt_up", "pan_left", "zoom_out"):
+        assert classify(video(label)).json()["predictions"][0]["label"] == label
+    wait_until(lambda: not stack.spool(), what="an empty spool")
+
+
+_VIDEOS: dict[str, bytes] = {}
+
+
+def video(label: str) -> bytes:
+    """A short video of a move; made once."""
+    if label not in _VIDEOS:
+        _VIDEOS[label] = media.clip(label)
+    return _VIDEOS[label]
+
+
+def long_video() -> bytes:
+    """One that takes a lane a good second: 30 views of it, spread over 20 s of 1280 × 720."""
+    if "long" not in _VIDEOS:
+        scenes = list(media.moving_camera("tilt_down", frames=40, width=1280, height=720, speed=0.004))
+        frames = (scenes[t % 80 if t % 80 < 40 else 79 - t % 80] for t in range(500))
+        _VIDEOS["long"] = media.encode(frames, options={"preset": "ultrafast"})
+    return _VIDEOS["long"]
+
+
+def classify(body: bytes, **query: object) -> httpx.Response:
+    return httpx.post(f"{BASE}/v1/classify", params=query, content=body, timeout=60)  # type: ignore[arg-type]
+
+
+class InBackground:
+    """A request that runs while the test does something to the stack."""
+
+    def __init__(self, body: bytes, **query: object) -> None:
+        self.answer: httpx.Response | None = None
+        self.error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, args=(body, query))
+        self._thread.start()
+
+    def _run(self, body: bytes, query: dict[str, object]) -> None:
+        try:
+            self.answer = classify(body, **query)
+        except httpx.TransportError as exc:
+            self.error = exc
+
+    def result(self) -> httpx.Response | None:
+        """The answer, or None where the connection broke."""
+        self._thread.join(90)
+        assert not self._thread.is_alive(), "the request hangs"
+        return self.answer
+

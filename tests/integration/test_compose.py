@@ -1,0 +1,105 @@
+"""What the compose files promise: hardening, the order of grace, the GPU overlay, the list of settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cliplane.boot import GRACEFUL_MARGIN_S, STOP_MARGIN_S
+from cliplane.settings import Settings
+from tests.integration.conftest import Stack, docker
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def config(*files: str, **environment: str) -> dict[str, Any]:
+    """The compose project that these files make."""
+    command = ["docker", "compose", *(word for file in files for word in ("-f", file)), "config", "--format", "json"]
+    env = {"PATH": os.environ["PATH"], "HOME": "/root", **environment}
+    done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=True)
+    loaded: dict[str, Any] = json.loads(done.stdout)
+    return loaded
+
+
+@pytest.mark.parametrize("service", ["ipc", "triton", "web"])
+def test_every_container_runs_without_rights(stack: Stack, service: str) -> None:
+    (facts,) = json.loads(docker("inspect", stack.container(service)))
+    host = facts["HostConfig"]
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert not host["Privileged"]
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert facts["Config"]["Healthcheck"]
+    status = stack.exec(service, "cat", "/proc/1/status")
+    uids = next(line.split()[1:] for line in status.splitlines() if line.startswith("Uid"))
+    assert "0" not in uids
+
+
+def test_web_and_triton_share_a_group_and_not_a_uid(stack: Stack) -> None:
+    ids = [stack.exec(service, "id").split()[:2] for service in ("triton", "web")]
+    assert [uid.split("(")[0] for uid, _ in ids] == ["uid=10001", "uid=10002"]
+    assert {gid.split("(")[0] for _, gid in ids} == {"gid=10000"}
+
+
+def test_web_cannot_write_triton_s_own_segments(stack: Stack) -> None:
+    for name in stack.shared_memory():
+        mode = stack.exec("ipc", "stat", "-c", "%u %g %a", f"/dev/shm/{name}").split()
+        if name.startswith("cliplane-") and name.count("-") == 3:
+            assert mode == ["10002", "10000", "660"]
+        else:
+            assert mode[0] == "10001"
+            assert mode[2] in ("640", "644", "440")
+
+
+def test_only_web_is_published_and_only_to_this_host() -> None:
+    services = config("compose.yaml")["services"]
+    assert "ports" not in services["triton"]
+    assert [port["host_ip"] for port in services["web"]["ports"]] == ["127.0.0.1"]
+
+
+def test_each_grace_is_longer_than_the_one_inside() -> None:
+    web = config("compose.yaml")["services"]["web"]
+    assert web["stop_grace_period"] == "1m20s"
+    request_s = Settings().request_timeout_s
+    assert request_s < request_s + GRACEFUL_MARGIN_S < request_s + STOP_MARGIN_S < 80
+
+
+def test_every_setting_reaches_the_container() -> None:
+    web = config("compose.yaml", **{name: "x" for name in Settings().variables()})["services"]["web"]
+    assert {name for name in web["environment"] if name.startswith("CLIPLANE_")} == set(Settings().variables())
+
+
+def test_the_example_names_every_setting_with_its_default() -> None:
+    lines = (REPOSITORY / ".env.example").read_text().splitlines()
+    example = dict(line.removeprefix("# ").split("=", 1) for line in lines if line.startswith("# CLIPLANE_"))
+    expected = {name: value.lower() if value in ("True", "False") else value for name, value in Settings().variables().items()}
+    assert example == expected
+
+
+def test_the_gpu_overlay_is_valid_and_reserves_the_gpu() -> None:
+    services = config("compose.yaml", "compose.gpu.yaml")["services"]
+    for service in ("triton", "web"):
+        (device,) = services[service]["deploy"]["resources"]["reservations"]["devices"]
+        assert device["capabilities"] == ["gpu"]
+    triton = services["triton"]
+    release = triton["image"].partition(":")[2].removesuffix("-py3")
+    assert tuple(int(part) for part in release.split(".")) >= (26, 7)
+    assert triton["environment"]["MODEL_CONFIG_NAME"] == "gpu"
+    assert triton["ipc"] == services["web"]["ipc"] == "service:ipc"
+    assert "build" not in triton
+
+
+def test_every_model_has_a_configuration_for_a_gpu() -> None:
+    for folder in (REPOSITORY / "services" / "triton" / "models").iterdir():
+        cpu, gpu = (folder / "config.pbtxt").read_text(), (folder / "configs" / "gpu.pbtxt").read_text()
+        assert "KIND_GPU" in gpu
+        for key in ("temporal_stride", "short_side", "clips", "crops"):
+            line = next(line for line in cpu.splitlines() if key in line)
+            assert line.strip(", ") in gpu.replace(",\n", "\n")

@@ -1,0 +1,93 @@
+"""A real lane in this process: its decoder, its region in the shared /dev/shm, the real Triton."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cliplane import region as regions
+from cliplane.errors import SharedMemoryTooSmall
+from cliplane.lane import Job, Lane
+from cliplane.media import HEAD_BYTES, sniff
+from cliplane.settings import Settings
+from cliplane.triton import Triton
+from tests import media
+
+SETTINGS = Settings(lanes=1, region_bytes=8 * 2**20)
+
+
+@pytest.fixture
+def triton() -> Iterator[Triton]:
+    client = Triton(SETTINGS.triton_grpc)
+    yield client
+    client.close()
+
+
+def classify(lane: Lane, path: Path, **more: object) -> dict[str, object]:
+    job = Job(str(path), None, sniff(path.read_bytes()[:HEAD_BYTES]), "camera_motion", None, 9, "test", 0.0)
+    *_, last = lane.classify(dataclasses.replace(job, **more))  # type: ignore[arg-type]
+    assert last.name == "result"
+    return last.data
+
+
+def answers(result: dict[str, object]) -> object:
+    return {key: result[key] for key in ("predictions", "views", "video", "model", "version")}
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(media.clip("roll_ccw", frames=120))
+    return path
+
+
+def test_the_answer_is_the_same_to_the_bit_by_shared_memory_and_by_payload(triton: Triton, clip: Path) -> None:
+    by_memory, by_payload = Lane(SETTINGS, triton), Lane(dataclasses.replace(SETTINGS, shared_memory=False), triton)
+    try:
+        for path in [clip, *(p for p in sorted(Path("/videos").glob("*.m*")) if p.name != "corrupted.mp4")]:
+            one, other = classify(by_memory, path), classify(by_payload, path)
+            assert (one["handoff"], other["handoff"]) == ("system_shm", "grpc")
+            assert answers(one) == answers(other)
+    finally:
+        by_memory.close()
+        by_payload.close()
+
+
+def test_views_that_differ_get_different_answers(triton: Triton, tmp_path: Path) -> None:
+    """All views of a batch once came back as copies of its first: the backend's numpy did not fit its stub."""
+    path = tmp_path / "two.mp4"
+    frames = [*media.moving_camera("pan_right", frames=50), *media.moving_camera("zoom_in", frames=50)]
+    path.write_bytes(media.encode(iter(frames)))
+    lane = Lane(SETTINGS, triton)
+    try:
+        result = classify(lane, path, views=2)
+        labels = [view["predictions"][0]["label"] for view in result["views"]]  # type: ignore[attr-defined]
+        assert labels == ["pan_right", "zoom_in"]
+    finally:
+        lane.close()
+
+
+def test_a_lane_that_ends_leaves_nothing(triton: Triton, clip: Path) -> None:
+    before = {entry.name for entry in regions.SHM.iterdir()}
+    lane = Lane(SETTINGS, triton)
+    classify(lane, clip)
+    assert {entry.name for entry in regions.SHM.iterdir()} != before
+    lane.close()
+    assert {entry.name for entry in regions.SHM.iterdir()} == before
+
+
+def test_a_lane_without_room_in_shared_memory_says_so_and_uses_the_payload(triton: Triton, clip: Path) -> None:
+    size = os.statvfs(regions.SHM)
+    too_much = size.f_blocks * size.f_frsize + 4096
+    with pytest.raises(SharedMemoryTooSmall):
+        regions.create_region(too_much, 1)
+    lane = Lane(dataclasses.replace(SETTINGS, region_bytes=too_much), triton)
+    try:
+        assert classify(lane, clip)["handoff"] == "grpc"
+    finally:
+        lane.close()
+

@@ -1,0 +1,234 @@
+"""Real processes are killed in the middle of requests; the next request is right and nothing is left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import httpx
+import pytest
+
+from tests.integration.conftest import (
+    BASE,
+    InBackground,
+    Stack,
+    classify,
+    docker,
+    long_video,
+    video,
+    wait_until,
+)
+
+
+def busy_decoder(stack: Stack) -> int:
+    """The decoder that works: it has the spool file open."""
+    found: list[int] = []
+
+    def look() -> bool:
+        for pid in stack.decoders():
+            if "/spool/" in stack.exec("web", "sh", "-c", f"ls -l /proc/{pid}/fd 2>/dev/null", check=False):
+                found.append(pid)
+        return bool(found)
+
+    wait_until(look, seconds=20, what="a decoder at work")
+    return found[0]
+
+
+def stop_decoders(stack: Stack) -> None:
+    """Every decoder stands still, so that a request stays in its middle."""
+    for pid in stack.decoders():
+        stack.kill("web", pid, "STOP")
+
+
+def test_a_lane_killed_in_a_request_is_replaced(ready: Stack) -> None:
+    before = ready.lanes()
+    stop_decoders(ready)
+    request = InBackground(video("pan_left"))
+    time.sleep(0.5)  # it is in a lane now, and stays there: its decoder stands still
+    for pid in before:
+        ready.kill("web", pid)
+    answer = request.result()
+    assert answer is not None
+    assert answer.status_code == 502
+    assert answer.json()["type"] == "urn:cliplane:problem:lane-died"
+    wait_until(lambda: len(ready.lanes()) == 2 and not set(ready.lanes()) & set(before), what="new lanes")
+    assert classify(video("tilt_up")).json()["predictions"][0]["label"] == "tilt_up"
+    wait_until(lambda: regions_of(ready) == {*ready.lanes(), control_of(ready)}, what="only living regions")
+
+
+def regions_of(stack: Stack) -> set[int]:
+    """The owners of the regions in /dev/shm."""
+    return {int(name.split("-")[2]) for name in stack.shared_memory() if name.count("-") == 3 and name[:9] == "cliplane-"}
+
+
+def control_of(stack: Stack) -> int:
+    arbiter = stack.arbiter("control")
+    return next(pid for pid, (parent, _) in stack.processes("web").items() if parent == arbiter)
+
+
+def test_a_decoder_killed_in_a_request_is_replaced(ready: Stack) -> None:
+    stop_decoders(ready)
+    request = InBackground(video("pan_left"))
+    time.sleep(0.5)
+    shm = ready.shared_memory()
+    lanes = ready.lanes()
+    for pid in ready.decoders():
+        ready.kill("web", pid)
+    answer = request.result()
+    assert answer is not None
+    assert answer.json()["type"] == "urn:cliplane:problem:decoder-crashed"
+    assert answer.json()["detail"] == "by SIGKILL"
+    assert classify(video("tilt_up")).json()["predictions"][0]["label"] == "tilt_up"
+    assert classify(video("zoom_in")).json()["predictions"][0]["label"] == "zoom_in"
+    assert ready.shared_memory() == shm
+    wait_until(lambda: ready.lanes() == lanes, what="the same lanes with new decoders")
+
+
+def test_a_decoder_that_hangs_is_a_504_and_is_replaced(ready: Stack) -> None:
+    shm, lanes = ready.shared_memory(), ready.lanes()
+    stop_decoders(ready)
+    began = time.monotonic()
+    answer = classify(video("pan_left"))
+    assert answer.status_code == 504
+    assert answer.json()["type"] == "urn:cliplane:problem:decode-timeout"
+    assert time.monotonic() - began < 23  # CLIPLANE_REQUEST_TIMEOUT_S=20
+    for pid in ready.decoders():
+        ready.kill("web", pid, "CONT")
+    assert classify(video("tilt_up")).json()["predictions"][0]["label"] == "tilt_up"
+    assert ready.lanes() == lanes
+    assert ready.shared_memory() == shm
+
+
+def test_triton_killed_in_a_request_comes_back_and_lanes_register_again(ready: Stack) -> None:
+    web_restarts = ready.restarts("web")
+    request = InBackground(long_video(), views=30)
+    busy_decoder(ready)
+    docker("kill", "-s", "KILL", ready.container("triton"))
+    answer = request.result()
+    assert answer is not None
+    if answer.status_code != 200:  # all its inferences may have been over
+        assert answer.json()["type"] in ("urn:cliplane:problem:triton-unavailable", "urn:cliplane:problem:not-ready")
+        assert answer.status_code == 503
+        assert "retry-after" in answer.headers
+    # `docker kill` counts as a wish of the operator, so the restart policy does not act: a crash does.
+    docker("start", ready.container("triton"))
+    wait_until(ready.is_ready, seconds=60, what="ready")
+    after = classify(video("tilt_up")).json()
+    assert after["predictions"][0]["label"] == "tilt_up"
+    assert after["handoff"] == "system_shm"
+    assert ready.restarts("web") == web_restarts
+    segments = [name for name in ready.shared_memory() if name.startswith("triton_python_")]
+    assert len(segments) == 1, segments
+
+
+def test_the_server_s_crash_is_mended_by_the_restart_policy(ready: Stack) -> None:
+    before = ready.restarts("triton")
+    server = next(pid for pid, (_, command) in ready.processes("triton").items() if "bin/tritonserver" in command)
+    ready.kill("triton", server)
+    wait_until(lambda: ready.restarts("triton") == before + 1, what="a restart")
+    wait_until(ready.is_ready, seconds=60, what="ready")
+    assert classify(video("tilt_up")).json()["handoff"] == "system_shm"
+
+
+def test_a_stalled_triton_is_a_504_and_its_region_goes_into_quarantine(ready: Stack) -> None:
+    began = time.time()
+    names = ready.shared_memory()
+    docker("pause", ready.container("triton"))
+    try:
+        answer = classify(video("pan_left"))
+    finally:
+        docker("unpause", ready.container("triton"))
+    assert answer.status_code == 504, answer.text
+    assert answer.json()["type"] == "urn:cliplane:problem:infer-timeout"
+    after = classify(video("tilt_up")).json()
+    assert after["predictions"][0]["label"] == "tilt_up"
+    quarantined = [line["region"] for line in ready.log(since=began) if line["event"] == "region_quarantined"]
+    assert len(quarantined) == 1
+    assert quarantined[0] not in ready.shared_memory()
+    assert len(ready.shared_memory()) == len(names)
+    # Requests make the lane look: CLIPLANE_INFER_TIMEOUT_S=4 later Triton's mapping is given back.
+
+    def given_back() -> bool:
+        classify(video("tilt_up"))
+        return quarantined[0] not in ready.regions()
+
+    wait_until(given_back, seconds=30, what="the old region unregistered")
+
+
+@pytest.mark.parametrize("plane", ["lanes", "control"])
+def test_a_killed_gunicorn_is_restarted_by_supervisor(ready: Stack, plane: str) -> None:
+    began, web_restarts = time.time(), ready.restarts("web")
+    before = ready.arbiter(plane)
+    ready.kill("web", before)
+
+    def restarted() -> bool:
+        states = [(line["name"], line["state"]) for line in ready.log(since=began) if line["event"] == "process_state"]
+        return (plane, "EXITED") in states and (plane, "RUNNING") in states
+
+    wait_until(restarted, what="EXITED, then RUNNING")
+    assert ready.arbiter(plane) != before
+    assert ready.restarts("web") == web_restarts
+    wait_until(lambda: regions_of(ready) <= {*ready.lanes(), control_of(ready)}, what="no region of the dead")
+
+
+def test_a_killed_nginx_is_restarted_by_supervisor(ready: Stack) -> None:
+    began = time.time()
+    master = next(pid for pid, (parent, command) in ready.processes("web").items() if parent == 1 and "nginx" in command)
+    ready.kill("web", master)
+
+    def restarted() -> bool:
+        states = [(line["name"], line["state"]) for line in ready.log(since=began) if line["event"] == "process_state"]
+        return ("nginx", "EXITED") in states and ("nginx", "RUNNING") in states
+
+    wait_until(restarted, what="EXITED, then RUNNING")
+    assert httpx.get(f"{BASE}/livez").status_code == 200
+
+
+def test_a_child_that_goes_fatal_ends_the_container_and_docker_starts_it_again(ready: Stack) -> None:
+    before = ready.restarts("web")
+    # A socket's path that cannot be bound: gunicorn now fails at every start.
+    ready.exec("web", "sh", "-c", "rm -f /run/cliplane/control.sock && mkdir -p /run/cliplane/control.sock/x")
+    ready.kill("web", ready.arbiter("control"))
+    wait_until(lambda: ready.restarts("web") == before + 1, seconds=120, what="the container restarted")
+    fatal = [line for line in ready.log() if line["event"] == "process_state" and line["state"] == "FATAL"]
+    assert fatal[-1]["name"] == "control"
+
+
+def test_a_stop_under_load_loses_no_request(ready: Stack) -> None:
+    lost: list[object] = []
+    answered: list[int] = []
+    stop = threading.Event()
+
+    def client() -> None:
+        while not stop.is_set():
+            try:
+                answered.append(classify(video("pan_right"), views=4).status_code)
+            except httpx.ConnectError:
+                return  # refused before it was sent: nothing was lost
+            except httpx.TransportError as exc:
+                lost.append(exc)
+                return
+
+    threads = [threading.Thread(target=client) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(answered) > 5, what="load")
+    docker("stop", ready.container("web"))
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    docker("start", ready.container("web"))
+    assert not lost
+    assert set(answered) <= {200}
+
+
+def test_web_restarted_alone_leaves_triton_alone(ready: Stack) -> None:
+    started = docker("inspect", "-f", "{{.State.StartedAt}}", ready.container("triton"))
+    before = ready.regions()
+    docker("kill", "-s", "KILL", ready.container("web"))
+    docker("start", ready.container("web"))
+    wait_until(ready.is_ready, seconds=60, what="ready")
+    assert classify(video("tilt_up")).json()["handoff"] == "system_shm"
+    assert docker("inspect", "-f", "{{.State.StartedAt}}", ready.container("triton")) == started
+    wait_until(lambda: not before & ready.regions(), what="the dead boot's regions unregistered")
+    wait_until(lambda: not before & ready.shared_memory(), what="and removed")

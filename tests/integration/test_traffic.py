@@ -1,0 +1,106 @@
+"""Many requests at once, slow ones, and one request's name through every log."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import socket
+import time
+import uuid
+from urllib.parse import urlsplit
+
+import httpx
+
+from tests.integration.conftest import BASE, InBackground, Stack, classify, long_video, video, wait_until
+
+
+def test_two_lanes_with_different_videos_never_cross_answers(ready: Stack) -> None:
+    labels = ["pan_left", "tilt_up", "zoom_in", "roll_cw"]
+    expected = {label: classify(video(label), top=9).json()["predictions"] for label in labels}
+    assert {label: predictions[0]["label"] for label, predictions in expected.items()} == {x: x for x in labels}
+
+    def one(i: int) -> bool:
+        label = labels[i % len(labels)]
+        name = f"cross-{i}"
+        answer = httpx.post(
+            f"{BASE}/v1/classify", params={"top": 9}, content=video(label), headers={"X-Request-ID": name}, timeout=60
+        ).json()
+        return answer["request_id"] == name and answer["predictions"] == expected[label]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(one, range(200)))
+
+
+def test_more_than_lanes_and_queue_get_503_at_once(ready: Stack) -> None:
+    def one(_: int) -> tuple[int, float, httpx.Response]:
+        began = time.monotonic()
+        answer = classify(long_video(), views=30)
+        return answer.status_code, time.monotonic() - began, answer
+
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(one, range(24)))
+    refused = [(seconds, answer) for status, seconds, answer in answers if status == 503]
+    assert {status for status, _, _ in answers} == {200, 503}
+    assert len(refused) >= 10  # 24 requests, 2 lanes, a queue of 4 (the kernel's is one longer)
+    for _, answer in refused:
+        assert answer.json()["type"] == "urn:cliplane:problem:busy"
+        assert int(answer.headers["retry-after"]) >= 1
+    slowest_refusal = max(seconds for seconds, _ in refused)
+    slowest_answer = max(seconds for status, seconds, _ in answers if status == 200)
+    assert slowest_refusal < slowest_answer / 2
+
+
+def test_a_slow_upload_holds_no_lane(ready: Stack) -> None:
+    address = urlsplit(BASE)
+    head = f"POST /v1/classify HTTP/1.1\r\nHost: {address.hostname}\r\nContent-Length: 100000\r\n\r\n".encode()
+    slow = [socket.create_connection((address.hostname, address.port)) for _ in range(12)]
+    try:
+        for connection in slow:
+            connection.sendall(head + b"some of it")
+        began = time.monotonic()
+        assert classify(video("pan_right")).status_code == 200
+        assert time.monotonic() - began < 10
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def test_a_client_that_leaves_ends_the_work_and_the_lane_is_well(ready: Stack) -> None:
+    began = time.time()
+    url = f"{BASE}/v1/classify?views=30"
+    with httpx.stream("POST", url, content=long_video(), headers={"Accept": "text/event-stream"}) as answer:
+        next(answer.iter_text())
+
+    def written_down() -> bool:
+        return any(line.get("error") == "client-gone" for line in ready.log(since=began))
+
+    wait_until(written_down, what="client-gone in the log")
+    assert classify(video("zoom_out")).json()["predictions"][0]["label"] == "zoom_out"
+
+
+def test_a_body_over_the_limit_is_a_413(ready: Stack) -> None:
+    answer = classify(bytes(20_000_001))
+    assert answer.status_code == 413
+    assert answer.json()["type"] == "urn:cliplane:problem:body-too-large"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+def test_a_request_s_name_is_in_every_log(ready: Stack) -> None:
+    began, name = time.time(), f"trace-{uuid.uuid4().hex}"
+    logging = "http://triton:8000/v2/logging"
+    httpx.post(logging, json={"log_verbose_level": 1}).raise_for_status()
+    try:
+        answer = httpx.post(f"{BASE}/v1/classify", content=video("pan_left"), headers={"X-Request-ID": name}, timeout=60)
+    finally:
+        httpx.post(logging, json={"log_verbose_level": 0}).raise_for_status()
+    assert answer.json()["request_id"] == answer.headers["x-request-id"] == name
+    lines = [line for line in ready.log(since=began) if line.get("request_id") == name]
+    assert {line["event"] for line in lines} >= {"access", "classified"}
+    classified = next(line for line in lines if line["event"] == "classified")
+    assert {"spool_ms", "decode_ms", "infer_ms", "total_ms", "handoff", "model"} <= classified.keys()
+    assert name in ready.raw_log("triton", since=began)
+
+
+def test_a_request_in_the_queue_is_answered(ready: Stack) -> None:
+    requests = [InBackground(long_video(), views=8) for _ in range(4)]
+    answers = [request.result() for request in requests]
+    assert [answer.status_code for answer in answers if answer is not None] == [200] * 4

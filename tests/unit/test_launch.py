@@ -1,0 +1,42 @@
+"""The command line that Triton is started with."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FILE = Path(__file__).parents[2] / "services" / "triton" / "launch.py"
+
+
+@pytest.fixture
+def launch() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("launch", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_client_shared_memory_is_allowed_only_where_the_server_knows_the_flag(launch: ModuleType) -> None:
+    old = launch.command("--model-repository ...", {}, Path("/b"))
+    new = launch.command("--model-repository ... --allow-client-shm <boolean>", {}, Path("/b"))
+    assert "--allow-client-shm=true" not in old
+    assert [*old, "--allow-client-shm=true"] == new
+
+
+def test_a_configuration_is_named_only_when_asked_for(launch: ModuleType) -> None:
+    assert not any("config-name" in word for word in launch.command("", {"MODEL_CONFIG_NAME": ""}, Path("/b")))
+    assert "--model-config-name=gpu" in launch.command("", {"MODEL_CONFIG_NAME": "gpu"}, Path("/b"))
+
+
+def test_only_its_own_old_segments_are_removed(launch: ModuleType, tmp_path: Path) -> None:
+    launch.SHM, launch.MARKER = tmp_path, tmp_path / "cliplane-triton"
+    (tmp_path / "triton_python_old").touch()
+    (tmp_path / "cliplane-1-2-3").touch()
+    launch.MARKER.touch(mode=0o400)
+    launch.prepare_shared_memory()
+    assert {path.name for path in tmp_path.iterdir()} == {"cliplane-1-2-3", "cliplane-triton"}
