@@ -83,7 +83,6 @@ def test_views_arrive_while_later_ones_are_decoded(http: httpx.Client) -> None:
         ("matroska", "libx264", "matroska"),
         ("webm", "libvpx-vp9", "webm"),
         ("avi", "mpeg4", "avi"),
-        ("mpegts", "libx264", "mpegts"),
     ],
 )
 def test_every_allowed_container_is_read(http: httpx.Client, container: str, codec: str, name: str) -> None:

@@ -50,7 +50,7 @@ class Stack:
         script = (
             "import pathlib\n"
             "for p in pathlib.Path('/proc').glob('[0-9]*'):\n"
-            "  try: s = (p/'stat').read_text(); c = (p/'cmdline').read_text().replace('\\0', ' ')\n"
+            "  try: s = (p/'stat').read_text(); c = ' '.join((p/'cmdline').read_text().replace('\\0', ' ').split())\n"
             "  except OSError: continue\n"
             "  print(p.name, s.rpartition(')')[2].split()[1], c)\n"
         )
@@ -93,8 +93,8 @@ class Stack:
         return done.stdout + done.stderr
 
     def log(self, since: float | None = None) -> list[dict[str, object]]:
-        """The web container's log: JSON lines, all of them."""
-        return [json.loads(line) for line in self.raw_log("web", since).splitlines()]
+        """The web container's log: JSON lines. Only nginx's error log has a form of its own."""
+        return [json.loads(line) for line in self.raw_log("web", since).splitlines() if line.startswith("{")]
 
     def restarts(self, service: str) -> int:
         return int(docker("inspect", "-f", "{{.RestartCount}}", self.container(service)))

@@ -19,7 +19,7 @@ function say(text, isError = false) {
 
 // What a person can do next, by the problem's type.
 const ADVICE = {
-  "not-a-video": "Choose an MP4, MOV, Matroska, WebM, AVI or MPEG-TS file.",
+  "not-a-video": "Choose an MP4, MOV, Matroska, WebM or AVI file.",
   "undecodable-video": "The file may be damaged. Try to play it, or convert it.",
   "body-too-large": "Cut the video or make it smaller.",
   "busy": "Try again in a few seconds.",

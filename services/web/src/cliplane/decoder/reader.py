@@ -22,7 +22,7 @@ FRAMES_A_BATCH = 8
 """How many frames decord hands over at a time: bounds the memory, and views appear while others decode."""
 
 # The demuxers of media.CONTAINERS, by FFmpeg's names. A file that FFmpeg takes for something else is refused.
-_DEMUXERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts"}
+_DEMUXERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
 
 
 @dataclass(frozen=True, slots=True)
