@@ -33,6 +33,22 @@ def docker(*arguments: str, check: bool = True) -> str:
     return done.stdout
 
 
+# A line a process: pid, parent, command line; before a gunicorn's, which plane it serves.
+LIST_PROCESSES = r"""
+import pathlib
+for p in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        parent = (p / "stat").read_text().rpartition(")")[2].split()[1]
+        words = (p / "cmdline").read_text().replace("\0", " ").split()
+        is_gunicorn = any(word.endswith("/gunicorn") for word in words[:2])
+        environment = (p / "environ").read_text().split("\0") if is_gunicorn else []
+        plane = [variable for variable in environment if variable.startswith("PLANE=")]
+    except (OSError, IndexError):
+        continue
+    print(p.name, parent, *plane, *words)
+"""
+
+
 class Stack:
     """The containers of one compose project."""
 
@@ -47,33 +63,31 @@ class Stack:
 
     def processes(self, service: str) -> dict[int, tuple[int, str]]:
         """pid → (parent, command line) inside a container."""
-        script = (
-            "import pathlib\n"
-            "for p in pathlib.Path('/proc').glob('[0-9]*'):\n"
-            "  try: s = (p/'stat').read_text(); c = ' '.join((p/'cmdline').read_text().replace('\\0', ' ').split())\n"
-            "  except OSError: continue\n"
-            "  print(p.name, s.rpartition(')')[2].split()[1], c)\n"
-        )
-        lines = self.exec(service, "python3", "-c", script).splitlines()
+        lines = self.exec(service, "python3", "-c", LIST_PROCESSES).splitlines()
         rows = [line.split(" ", 2) for line in lines]
         return {int(pid): (int(parent), command) for pid, parent, command in rows}
-
-    def lanes(self) -> list[int]:
-        """pids of the lanes: children of the lanes' arbiter."""
-        processes = self.processes("web")
-        decoders = [parent for parent, command in processes.values() if "cliplane.decoder" in command]
-        return sorted(decoders)
 
     def decoders(self) -> list[int]:
         return sorted(pid for pid, (_, command) in self.processes("web").items() if "cliplane.decoder" in command)
 
     def arbiter(self, plane: str) -> int:
-        for pid, (parent, command) in self.processes("web").items():
-            if parent == 1 and "gunicorn" in command:
-                environment = self.exec("web", "cat", f"/proc/{pid}/environ").split("\0")
-                if f"PLANE={plane}" in environment:
-                    return pid
-        raise AssertionError(f"no gunicorn of the {plane} plane")
+        """The gunicorn that supervisord started for a plane."""
+        processes = self.processes("web").items()
+        (pid,) = [pid for pid, (parent, command) in processes if parent == 1 and command.startswith(f"PLANE={plane} ")]
+        return pid
+
+    def lanes(self) -> list[int]:
+        """The workers of the lanes' gunicorn."""
+        return self.workers("lanes")
+
+    def workers(self, plane: str) -> list[int]:
+        processes = self.processes("web").items()
+        return sorted(pid for pid, (parent, command) in processes if parent != 1 and command.startswith(f"PLANE={plane} "))
+
+    def decoding_ticks(self) -> int:
+        """CPU time of all decoders, in clock ticks: it grows while one works."""
+        stats = [self.exec("web", "cat", f"/proc/{pid}/stat", check=False) for pid in self.decoders()]
+        return sum(int(stat.rpartition(")")[2].split()[11]) for stat in stats if stat)
 
     def kill(self, service: str, pid: int, signal: str = "KILL") -> None:
         self.exec(service, "python3", "-c", f"import os, signal; os.kill({pid}, signal.SIG{signal})")
@@ -105,6 +119,13 @@ class Stack:
         except httpx.TransportError:
             return False
 
+    def wait_until_well(self) -> None:
+        """Ready, with both lanes, and both know the Triton that runs now."""
+        wait_until(lambda: self.is_ready() and len(self.lanes()) == 2, seconds=90, what="ready")
+        wait_until(lambda: classify(video("pan_right")).status_code == 200, seconds=60, what="an answer")
+        for label in ("zoom_in", "tilt_up", "pan_left", "zoom_out"):
+            assert classify(video(label)).json()["predictions"][0]["label"] == label
+
     def spool(self) -> str:
         return self.exec("web", "find", "/spool", "-type", "f").strip()
 
@@ -117,13 +138,9 @@ def stack() -> Stack:
 @pytest.fixture
 def ready(stack: Stack) -> Iterator[Stack]:
     """The stack, ready before the test and again after it, with all its lanes, and nothing left behind."""
-    wait_until(lambda: stack.is_ready() and len(stack.lanes()) == 2, seconds=90, what="ready")
-    assert classify(video("pan_right")).json()["predictions"][0]["label"] == "pan_right"
+    stack.wait_until_well()
     yield stack
-    wait_until(lambda: stack.is_ready() and len(stack.lanes()) == 2, seconds=90, what="ready again")
-    # Each lane classifies once, so that both have found out about a Triton that restarted.
-    for label in ("zoom_in", "tilt_up", "pan_left", "zoom_out"):
-        assert classify(video(label)).json()["predictions"][0]["label"] == label
+    stack.wait_until_well()
     wait_until(lambda: not stack.spool(), what="an empty spool")
 
 
@@ -138,11 +155,11 @@ def video(label: str) -> bytes:
 
 
 def long_video() -> bytes:
-    """One that takes a lane a good second: 30 views of it, spread over 20 s of 1280 × 720."""
+    """One that takes a lane a good second: 20 s of 854 × 480."""
     if "long" not in _VIDEOS:
-        scenes = list(media.moving_camera("tilt_down", frames=40, width=1280, height=720, speed=0.004))
+        scenes = list(media.moving_camera("tilt_down", frames=40, width=854, height=480, speed=0.004))
         frames = (scenes[t % 80 if t % 80 < 40 else 79 - t % 80] for t in range(500))
-        _VIDEOS["long"] = media.encode(frames, options={"preset": "ultrafast"})
+        _VIDEOS["long"] = media.encode(frames, options={"preset": "veryfast", "crf": "35"})
     return _VIDEOS["long"]
 
 

@@ -20,20 +20,6 @@ from tests.integration.conftest import (
 )
 
 
-def busy_decoder(stack: Stack) -> int:
-    """The decoder that works: it has the spool file open."""
-    found: list[int] = []
-
-    def look() -> bool:
-        for pid in stack.decoders():
-            if "/spool/" in stack.exec("web", "sh", "-c", f"ls -l /proc/{pid}/fd 2>/dev/null", check=False):
-                found.append(pid)
-        return bool(found)
-
-    wait_until(look, seconds=20, what="a decoder at work")
-    return found[0]
-
-
 def stop_decoders(stack: Stack) -> None:
     """Every decoder stands still, so that a request stays in its middle."""
     for pid in stack.decoders():
@@ -62,8 +48,8 @@ def regions_of(stack: Stack) -> set[int]:
 
 
 def control_of(stack: Stack) -> int:
-    arbiter = stack.arbiter("control")
-    return next(pid for pid, (parent, _) in stack.processes("web").items() if parent == arbiter)
+    (pid,) = stack.workers("control")
+    return pid
 
 
 def test_a_decoder_killed_in_a_request_is_replaced(ready: Stack) -> None:
@@ -101,8 +87,10 @@ def test_a_decoder_that_hangs_is_a_504_and_is_replaced(ready: Stack) -> None:
 
 def test_triton_killed_in_a_request_comes_back_and_lanes_register_again(ready: Stack) -> None:
     web_restarts = ready.restarts("web")
-    request = InBackground(long_video(), views=30)
-    busy_decoder(ready)
+    body = long_video()
+    idle = ready.decoding_ticks()
+    request = InBackground(body, views=30)
+    wait_until(lambda: ready.decoding_ticks() > idle + 10, what="a decoder at work")
     docker("kill", "-s", "KILL", ready.container("triton"))
     answer = request.result()
     assert answer is not None
@@ -112,7 +100,7 @@ def test_triton_killed_in_a_request_comes_back_and_lanes_register_again(ready: S
         assert "retry-after" in answer.headers
     # `docker kill` counts as a wish of the operator, so the restart policy does not act: a crash does.
     docker("start", ready.container("triton"))
-    wait_until(ready.is_ready, seconds=60, what="ready")
+    ready.wait_until_well()
     after = classify(video("tilt_up")).json()
     assert after["predictions"][0]["label"] == "tilt_up"
     assert after["handoff"] == "system_shm"
@@ -126,7 +114,7 @@ def test_the_server_s_crash_is_mended_by_the_restart_policy(ready: Stack) -> Non
     server = next(pid for pid, (_, command) in ready.processes("triton").items() if "bin/tritonserver" in command)
     ready.kill("triton", server)
     wait_until(lambda: ready.restarts("triton") == before + 1, what="a restart")
-    wait_until(ready.is_ready, seconds=60, what="ready")
+    ready.wait_until_well()
     assert classify(video("tilt_up")).json()["handoff"] == "system_shm"
 
 
@@ -227,7 +215,7 @@ def test_web_restarted_alone_leaves_triton_alone(ready: Stack) -> None:
     before = ready.regions()
     docker("kill", "-s", "KILL", ready.container("web"))
     docker("start", ready.container("web"))
-    wait_until(ready.is_ready, seconds=60, what="ready")
+    ready.wait_until_well()
     assert classify(video("tilt_up")).json()["handoff"] == "system_shm"
     assert docker("inspect", "-f", "{{.State.StartedAt}}", ready.container("triton")) == started
     wait_until(lambda: not before & ready.regions(), what="the dead boot's regions unregistered")

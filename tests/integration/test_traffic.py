@@ -31,9 +31,11 @@ def test_two_lanes_with_different_videos_never_cross_answers(ready: Stack) -> No
 
 
 def test_more_than_lanes_and_queue_get_503_at_once(ready: Stack) -> None:
+    body = long_video()
+
     def one(_: int) -> tuple[int, float, httpx.Response]:
         began = time.monotonic()
-        answer = classify(long_video(), views=30)
+        answer = classify(body, views=30)
         return answer.status_code, time.monotonic() - began, answer
 
     with concurrent.futures.ThreadPoolExecutor(24) as pool:
@@ -65,9 +67,9 @@ def test_a_slow_upload_holds_no_lane(ready: Stack) -> None:
 
 
 def test_a_client_that_leaves_ends_the_work_and_the_lane_is_well(ready: Stack) -> None:
-    began = time.time()
+    body, began = long_video(), time.time()
     url = f"{BASE}/v1/classify?views=30"
-    with httpx.stream("POST", url, content=long_video(), headers={"Accept": "text/event-stream"}) as answer:
+    with httpx.stream("POST", url, content=body, headers={"Accept": "text/event-stream"}) as answer:
         next(answer.iter_text())
 
     def written_down() -> bool:
@@ -101,6 +103,7 @@ def test_a_request_s_name_is_in_every_log(ready: Stack) -> None:
 
 
 def test_a_request_in_the_queue_is_answered(ready: Stack) -> None:
-    requests = [InBackground(long_video(), views=8) for _ in range(4)]
+    body = long_video()
+    requests = [InBackground(body, views=8) for _ in range(4)]
     answers = [request.result() for request in requests]
     assert [answer.status_code for answer in answers if answer is not None] == [200] * 4

@@ -31,9 +31,10 @@ LABELS = (
 )
 
 # Camera speed by kind, a step (TEMPORAL_STRIDE source frames), drawn log-uniformly: parts of the picture's side,
-# log of the scale, radians. The slowest moves the picture's edge by about 2 % of the side over the whole clip.
-SPEEDS = {"pan": (0.006, 0.32), "tilt": (0.006, 0.32), "zoom": (0.008, 0.16), "roll": (0.012, 0.35)}
-STATIC_DRIFT = 0.0008  # of the side a step, at most: what a tripod does
+# log of the scale, radians. The slowest move shifts the picture by about 8 % of its side over the whole clip.
+SPEEDS = {"pan": (0.011, 0.32), "tilt": (0.011, 0.32), "zoom": (0.011, 0.16), "roll": (0.018, 0.35)}
+# What a camera that is meant to stand still does, at most: half of the slowest move.
+STATIC_DRIFT = (0.005, 0.005, 0.004, 0.006)
 
 LEAST_DETAIL = 10.0  # standard deviation of a clip's values, of 255
 
@@ -81,8 +82,8 @@ def _motion(rng: np.random.Generator, label: int, held_out: bool) -> np.ndarray:
     name = LABELS[label]
     shake = rng.choice([0.0, 0.0, 0.3, 1.0]) * rng.uniform(0.0, 0.01)
     if name == "static":
-        angle = rng.uniform(0, 2 * np.pi)
-        motion[:, :2] += rng.uniform(0, STATIC_DRIFT) * np.array([np.cos(angle), np.sin(angle)])
+        motion += rng.uniform(-1, 1, 4) ** 3 * STATIC_DRIFT  # mostly much less
+        shake = min(shake, 0.006)
     else:
         kind, direction = name.split("_")
         axis = ("pan", "tilt", "zoom", "roll").index(kind)
@@ -114,12 +115,12 @@ def _easing(rng: np.random.Generator, steps: int) -> np.ndarray:
 def _texture(rng: np.random.Generator, textures: Collection) -> tuple[Texture, int, int]:
     """A texture, the frame to start at, and how many of its frames pass a step."""
     draw = rng.random()
-    if draw < 0.32 and textures.footage:
+    if draw < 0.5 and textures.footage:
         frames = textures.footage[list(textures.footage)[int(rng.integers(len(textures.footage)))]]
-        step = int(rng.choice([0, 1, 2, TEMPORAL_STRIDE, TEMPORAL_STRIDE, TEMPORAL_STRIDE]))
+        step = int(rng.choice([0, 2, TEMPORAL_STRIDE, TEMPORAL_STRIDE, TEMPORAL_STRIDE, 2 * TEMPORAL_STRIDE]))
         step = min(step, (len(frames) - 1) // CLIP_LENGTH)
         return frames, int(rng.integers(0, len(frames) - step * (CLIP_LENGTH - 1))), step
-    if draw < 0.88 and textures.photographs:
+    if draw < 0.9 and textures.photographs:
         return textures.photographs[list(textures.photographs)[int(rng.integers(len(textures.photographs)))]], 0, 0
     return noise(rng), 0, 0
 
@@ -176,7 +177,7 @@ def _with_foreground(rng: np.random.Generator, frames: np.ndarray, textures: Col
         source = cv2.resize(texture[start], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         centre = rng.uniform(0, SIDE, 2)
         velocity = rng.normal(0, 0.05 * SIDE, 2) * (rng.random() < 0.8)
-        radii = rng.uniform(0.05, 0.24, 2) * SIDE
+        radii = rng.uniform(0.05, 0.3, 2) * SIDE
         for t in range(CLIP_LENGTH):
             x, y = centre + velocity * t
             moved = cv2.warpAffine(source, np.float32([[1, 0, x], [0, 1, y]]), (SIDE, SIDE), borderMode=cv2.BORDER_WRAP)

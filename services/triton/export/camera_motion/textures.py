@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -83,15 +85,9 @@ def footage(folder: Path) -> dict[str, Texture]:
     for path in sorted(folder.iterdir()):
         if path.suffix not in (".mp4", ".mkv", ".mov") or "corrupted" in path.name:
             continue
-        capture = cv2.VideoCapture(str(path))
-        frames: Texture = []
-        while len(frames) < MOST_FRAMES:
-            ok, frame = capture.read()
-            if not ok:
-                break
-            frames.append(np.ascontiguousarray(_shrink(frame)[:, :, ::-1]))
-        if frames:
-            found[path.stem] = frames
+        with av.open(str(path)) as container:
+            decoded = islice(container.decode(video=0), MOST_FRAMES)
+            found[path.stem] = [_shrink(frame.to_ndarray(format="rgb24")) for frame in decoded]
     return found
 
 

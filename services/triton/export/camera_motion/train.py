@@ -66,12 +66,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--start-from", type=Path, help="weights of an earlier run (model.pt) to go on from")
     parser.add_argument("--rate", type=float, default=3e-3)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
 
     model = CameraMotion().to(memory_format=torch.channels_last_3d)
+    if args.start_from:
+        model.load_state_dict(torch.load(args.start_from, weights_only=True)["model"])
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.rate, total_steps=args.steps, pct_start=0.1)
     checkpoint, step = args.out / "checkpoint.pt", 0

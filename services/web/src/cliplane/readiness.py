@@ -23,7 +23,7 @@ from cliplane.triton import ModelSpec, Probabilities, Triton
 
 log = structlog.get_logger()
 
-MAX_AGE_S = 2.0
+MAX_AGE_S = 0.5
 """How long an answer is repeated before it is found out again."""
 
 
