@@ -35,5 +35,5 @@ COPY services/triton/launch.py /opt/launch.py
 COPY services/triton/models /models
 # The stub looks for the environment's packages by the python on PATH.
 ENV PATH=/opt/venv/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1
-USER triton
+USER 10001:10000
 ENTRYPOINT ["python3", "/opt/launch.py"]

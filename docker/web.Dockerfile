@@ -29,12 +29,12 @@ COPY services/web/static /srv/static
 RUN chmod -R a+rX /srv/static /etc/supervisor /etc/cliplane
 COPY --from=package /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:/usr/sbin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-USER web
+USER 10002:10000
 EXPOSE 8080
 ENTRYPOINT ["python", "-m", "cliplane.boot"]
 
 FROM web AS test
-USER root
+USER 0
 # docker-cli, docker-compose: the tests kill and restart containers. make, git: nothing. curl: streamed answers.
 RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose && rm -rf /var/lib/apt/lists/*
 COPY services/web/requirements-test.txt services/web/requirements-lint.txt /tmp/

@@ -24,7 +24,17 @@ def assert_problem(answer: httpx.Response, status: int, type_: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["views=0", "views=-1", "views=x", "views=1e3", "views=999999", "top=0", "top=", "viewz=2", "top=1&top=2"],
+    [
+        "views=0",
+        "views=-1",
+        "views=x",
+        "views=1e3",
+        "views=999999",
+        "top=0",
+        "top=",
+        "viewz=2",
+        "top=1&top=2",
+    ],
 )
 def test_a_wrong_query_is_a_400(http: httpx.Client, query: str) -> None:
     assert_problem(http.post(f"/v1/classify?{query}", content=media.clip(frames=8)), 400, "bad-query")
@@ -39,9 +49,18 @@ def test_no_body_is_a_400(http: httpx.Client) -> None:
     [
         (b"nonsense", "multipart/form-data; boundary=x"),
         (b"nonsense", "multipart/form-data"),
-        (b'--x\r\nContent-Disposition: form-data; name="other"\r\n\r\n1\r\n--x--\r\n', "multipart/form-data; boundary=x"),
-        (b'--x\r\nContent-Disposition: form-data; name="video"\r\n\r\n\r\n--x--\r\n', "multipart/form-data; boundary=x"),
-        (b'--x\r\nContent-Disposition: form-data; name="video"\r\n\r\ncut', "multipart/form-data; boundary=x"),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="other"\r\n\r\n1\r\n--x--\r\n',
+            "multipart/form-data; boundary=x",
+        ),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="video"\r\n\r\n\r\n--x--\r\n',
+            "multipart/form-data; boundary=x",
+        ),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="video"\r\n\r\ncut',
+            "multipart/form-data; boundary=x",
+        ),
     ],
 )
 def test_a_form_without_a_video_is_a_400(http: httpx.Client, body: bytes, content_type: str) -> None:
@@ -67,7 +86,15 @@ def test_a_wrong_method_is_a_405(http: httpx.Client, method: str, path: str) -> 
 
 @pytest.mark.parametrize(
     "body",
-    [b"\x00", b"GIF89a" + bytes(100), HLS, b"ffconcat version 1.0\nfile /etc/passwd\n", b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n", b"<MPD></MPD>", bytes(1000)],
+    [
+        b"\x00",
+        b"GIF89a" + bytes(100),
+        HLS,
+        b"ffconcat version 1.0\nfile /etc/passwd\n",
+        b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n",
+        b"<MPD></MPD>",
+        bytes(1000),
+    ],
     ids=["one byte", "gif", "hls", "ffconcat", "sdp", "dash", "zeros"],
 )
 def test_what_is_not_a_video_container_is_a_415(http: httpx.Client, body: bytes) -> None:

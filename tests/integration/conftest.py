@@ -82,7 +82,9 @@ class Stack:
 
     def workers(self, plane: str) -> list[int]:
         processes = self.processes("web").items()
-        return sorted(pid for pid, (parent, command) in processes if parent != 1 and command.startswith(f"PLANE={plane} "))
+        return sorted(
+            pid for pid, (parent, command) in processes if parent != 1 and command.startswith(f"PLANE={plane} ")
+        )
 
     def decoding_ticks(self) -> int:
         """CPU time of all decoders, in clock ticks: it grows while one works."""
@@ -187,4 +189,3 @@ class InBackground:
         self._thread.join(90)
         assert not self._thread.is_alive(), "the request hangs"
         return self.answer
-

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from cliplane.boot import GRACEFUL_MARGIN_S, STOP_MARGIN_S
 from cliplane.settings import Settings
+
 from tests.integration.conftest import Stack, docker
 
 REPOSITORY = Path(__file__).parents[2]
@@ -19,7 +19,14 @@ REPOSITORY = Path(__file__).parents[2]
 
 def config(*files: str, **environment: str) -> dict[str, Any]:
     """The compose project that these files make."""
-    command = ["docker", "compose", *(word for file in files for word in ("-f", file)), "config", "--format", "json"]
+    command = [
+        "docker",
+        "compose",
+        *(word for file in files for word in ("-f", file)),
+        "config",
+        "--format",
+        "json",
+    ]
     env = {"PATH": os.environ["PATH"], "HOME": "/root", **environment}
     done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=True)
     loaded: dict[str, Any] = json.loads(done.stdout)
@@ -72,14 +79,16 @@ def test_each_grace_is_longer_than_the_one_inside() -> None:
 
 
 def test_every_setting_reaches_the_container() -> None:
-    web = config("compose.yaml", **{name: "x" for name in Settings().variables()})["services"]["web"]
+    web = config("compose.yaml", **dict.fromkeys(Settings().variables(), "x"))["services"]["web"]
     assert {name for name in web["environment"] if name.startswith("CLIPLANE_")} == set(Settings().variables())
 
 
 def test_the_example_names_every_setting_with_its_default() -> None:
     lines = (REPOSITORY / ".env.example").read_text().splitlines()
     example = dict(line.removeprefix("# ").split("=", 1) for line in lines if line.startswith("# CLIPLANE_"))
-    expected = {name: value.lower() if value in ("True", "False") else value for name, value in Settings().variables().items()}
+    expected = {
+        name: value.lower() if value in ("True", "False") else value for name, value in Settings().variables().items()
+    }
     assert example == expected
 
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from cliplane import region as regions
 from cliplane.errors import SharedMemoryTooSmall
 from cliplane.lane import Job, Lane
 from cliplane.media import HEAD_BYTES, sniff
 from cliplane.settings import Settings
 from cliplane.triton import Triton
+
 from tests import media
 
 SETTINGS = Settings(lanes=1, region_bytes=8 * 2**20)
@@ -46,7 +46,10 @@ def clip(tmp_path: Path) -> Path:
 
 
 def test_the_answer_is_the_same_to_the_bit_by_shared_memory_and_by_payload(triton: Triton, clip: Path) -> None:
-    by_memory, by_payload = Lane(SETTINGS, triton), Lane(dataclasses.replace(SETTINGS, shared_memory=False), triton)
+    by_memory, by_payload = (
+        Lane(SETTINGS, triton),
+        Lane(dataclasses.replace(SETTINGS, shared_memory=False), triton),
+    )
     try:
         for path in [clip, *(p for p in sorted(Path("/videos").glob("*.m*")) if p.name != "corrupted.mp4")]:
             one, other = classify(by_memory, path), classify(by_payload, path)
@@ -90,4 +93,3 @@ def test_a_lane_without_room_in_shared_memory_says_so_and_uses_the_payload(trito
         assert classify(lane, clip)["handoff"] == "grpc"
     finally:
         lane.close()
-

@@ -77,9 +77,16 @@ def test_it_names_its_error_and_still_answers(variant: tuple[Stack, str]) -> Non
 
 def test_an_unknown_setting_stops_the_boot_by_name(tmp_path: Path) -> None:
     image = f"cliplane-web:{os.environ.get('IMAGE_TAG', 'dev')}"
-    for setting, words in (("CLIPLANE_LANEZ=2", "CLIPLANE_LANEZ"), ("CLIPLANE_LANES=two", "CLIPLANE_LANES='two'")):
+    for setting, words in (
+        ("CLIPLANE_LANEZ=2", "CLIPLANE_LANEZ"),
+        ("CLIPLANE_LANES=two", "CLIPLANE_LANES='two'"),
+    ):
         done = subprocess.run(
-            ["docker", "run", "--rm", "-e", setting, image], capture_output=True, text=True, check=False, timeout=60
+            ["docker", "run", "--rm", "-e", setting, image],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
         assert done.returncode == 1
         line = json.loads(done.stdout.splitlines()[-1])

@@ -44,7 +44,9 @@ def test_a_lane_killed_in_a_request_is_replaced(ready: Stack) -> None:
 
 def regions_of(stack: Stack) -> set[int]:
     """The owners of the regions in /dev/shm."""
-    return {int(name.split("-")[2]) for name in stack.shared_memory() if name.count("-") == 3 and name[:9] == "cliplane-"}
+    return {
+        int(name.split("-")[2]) for name in stack.shared_memory() if name.count("-") == 3 and name[:9] == "cliplane-"
+    }
 
 
 def control_of(stack: Stack) -> int:
@@ -95,7 +97,10 @@ def test_triton_killed_in_a_request_comes_back_and_lanes_register_again(ready: S
     answer = request.result()
     assert answer is not None
     if answer.status_code != 200:  # all its inferences may have been over
-        assert answer.json()["type"] in ("urn:cliplane:problem:triton-unavailable", "urn:cliplane:problem:not-ready")
+        assert answer.json()["type"] in (
+            "urn:cliplane:problem:triton-unavailable",
+            "urn:cliplane:problem:not-ready",
+        )
         assert answer.status_code == 503
         assert "retry-after" in answer.headers
     # `docker kill` counts as a wish of the operator, so the restart policy does not act: a crash does.
@@ -161,7 +166,9 @@ def test_a_killed_gunicorn_is_restarted_by_supervisor(ready: Stack, plane: str) 
 
 def test_a_killed_nginx_is_restarted_by_supervisor(ready: Stack) -> None:
     began = time.time()
-    master = next(pid for pid, (parent, command) in ready.processes("web").items() if parent == 1 and "nginx" in command)
+    master = next(
+        pid for pid, (parent, command) in ready.processes("web").items() if parent == 1 and "nginx" in command
+    )
     ready.kill("web", master)
 
     def restarted() -> bool:

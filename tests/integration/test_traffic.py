@@ -22,7 +22,11 @@ def test_two_lanes_with_different_videos_never_cross_answers(ready: Stack) -> No
         label = labels[i % len(labels)]
         name = f"cross-{i}"
         answer = httpx.post(
-            f"{BASE}/v1/classify", params={"top": 9}, content=video(label), headers={"X-Request-ID": name}, timeout=60
+            f"{BASE}/v1/classify",
+            params={"top": 9},
+            content=video(label),
+            headers={"X-Request-ID": name},
+            timeout=60,
         ).json()
         return answer["request_id"] == name and answer["predictions"] == expected[label]
 
@@ -91,7 +95,9 @@ def test_a_request_s_name_is_in_every_log(ready: Stack) -> None:
     logging = "http://triton:8000/v2/logging"
     httpx.post(logging, json={"log_verbose_level": 1}).raise_for_status()
     try:
-        answer = httpx.post(f"{BASE}/v1/classify", content=video("pan_left"), headers={"X-Request-ID": name}, timeout=60)
+        answer = httpx.post(
+            f"{BASE}/v1/classify", content=video("pan_left"), headers={"X-Request-ID": name}, timeout=60
+        )
     finally:
         httpx.post(logging, json={"log_verbose_level": 0}).raise_for_status()
     assert answer.json()["request_id"] == answer.headers["x-request-id"] == name

@@ -1,6 +1,6 @@
 """How good is it? On held-out pictures and speeds, and on real footage with a window moved over it.
 
-    python -m camera_motion.evaluate --model ../models/camera_motion --footage DIR ... --wallpapers DIR --out metrics.json
+    python -m camera_motion.evaluate --model ../models/camera_motion --footage DIR --wallpapers DIR --out metrics.json
 
 The second is nearest to what the service meets: the window moves while the footage plays, the result is encoded as
 H.264, decoded by decord, sampled and resized as the service does, and the views' probabilities are averaged. The
@@ -96,7 +96,11 @@ def held_out(predict: Predict, collection: textures.Collection) -> dict[str, obj
             for true, guess in zip(truth, predict(np.stack(batch)).argmax(1), strict=True):
                 confusion[true, guess] += 1
             batch, truth = [], []
-    return {"clips": HELD_OUT_CLIPS, "top1": float(np.trace(confusion) / confusion.sum()), "confusion": confusion.tolist()}
+    return {
+        "clips": HELD_OUT_CLIPS,
+        "top1": float(np.trace(confusion) / confusion.sum()),
+        "confusion": confusion.tolist(),
+    }
 
 
 def real(predict: Predict, footage: dict[str, textures.Texture]) -> dict[str, object]:

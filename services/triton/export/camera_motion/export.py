@@ -46,7 +46,14 @@ _FLOAT32 = ',\n  { key: "INFERENCE_PRECISION_HINT" value { string_value: "f32" }
 def config(backend: str, kind: str, more: str) -> str:
     """The text of a config.pbtxt."""
     return CONFIG.format(
-        name=NAME, backend=backend, kind=kind, length=CLIP_LENGTH, side=SIDE, stride=TEMPORAL_STRIDE, classes=len(LABELS), more=more
+        name=NAME,
+        backend=backend,
+        kind=kind,
+        length=CLIP_LENGTH,
+        side=SIDE,
+        stride=TEMPORAL_STRIDE,
+        classes=len(LABELS),
+        more=more,
     )
 
 

@@ -121,7 +121,11 @@ def _texture(rng: np.random.Generator, textures: Collection) -> tuple[Texture, i
         step = min(step, (len(frames) - 1) // CLIP_LENGTH)
         return frames, int(rng.integers(0, len(frames) - step * (CLIP_LENGTH - 1))), step
     if draw < 0.9 and textures.photographs:
-        return textures.photographs[list(textures.photographs)[int(rng.integers(len(textures.photographs)))]], 0, 0
+        return (
+            textures.photographs[list(textures.photographs)[int(rng.integers(len(textures.photographs)))]],
+            0,
+            0,
+        )
     return noise(rng), 0, 0
 
 
@@ -155,7 +159,9 @@ def _render(rng: np.random.Generator, texture: Texture, start: int, step: int, m
         key = number * 16 + level
         if key not in sources:
             size = (texture[number].shape[1] // level, texture[number].shape[0] // level)
-            sources[key] = texture[number] if level == 1 else cv2.resize(texture[number], size, interpolation=cv2.INTER_AREA)
+            sources[key] = (
+                texture[number] if level == 1 else cv2.resize(texture[number], size, interpolation=cv2.INTER_AREA)
+            )
         shrink = np.diag([1 / level, 1 / level, 1.0]) @ to_texture
         big = cv2.warpAffine(
             sources[key],

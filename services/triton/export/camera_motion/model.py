@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from pytorchvideo.models.x3d import create_x3d
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from .generator import CLIP_LENGTH, LABELS, SIDE
 
@@ -23,15 +23,15 @@ class MotionStem(nn.Module):
     """(N, T, H, W, 3) uint8 → (N, 3 + 2 × scales, T, H, W) float32."""
 
     def forward(self, frames: Tensor) -> Tensor:
-        n, t, h, w, _ = frames.shape
+        n, _t, _h, _w, _ = frames.shape
         rgb = frames.permute(0, 4, 1, 2, 3).to(torch.float32) / 255.0
         luma = (0.299 * rgb[:, 0] + 0.587 * rgb[:, 1] + 0.114 * rgb[:, 2]).reshape(n * CLIP_LENGTH, 1, SIDE, SIDE)
         channels = [(rgb - 0.45) / 0.225]
         for scale in SCALES:
-            picture = F.avg_pool2d(luma, scale) if scale > 1 else luma
+            picture = functional.avg_pool2d(luma, scale) if scale > 1 else luma
             flow = self._normal_flow(picture.reshape(n, CLIP_LENGTH, SIDE // scale, SIDE // scale))
             if scale > 1:
-                flow = F.interpolate(flow, scale_factor=float(scale), mode="nearest")
+                flow = functional.interpolate(flow, scale_factor=float(scale), mode="nearest")
             channels.append(flow.reshape(n, CLIP_LENGTH, 2, SIDE, SIDE).permute(0, 2, 1, 3, 4))
         return torch.cat(channels, dim=1)
 
@@ -40,12 +40,12 @@ class MotionStem(nn.Module):
         """(N, T, h, w) → (N × T, 2, h, w): displacement to the next frame, pixels of this scale, within ±2."""
         n, t, h, w = luma.shape
         following = torch.cat([luma[:, 1:], luma[:, -1:]], dim=1)
-        middle = F.pad((luma + following) / 2, (1, 1, 1, 1), mode="replicate")
+        middle = functional.pad((luma + following) / 2, (1, 1, 1, 1), mode="replicate")
         dx = (middle[:, :, 1:-1, 2:] - middle[:, :, 1:-1, :-2]) / 2
         dy = (middle[:, :, 2:, 1:-1] - middle[:, :, :-2, 1:-1]) / 2
         dt = following - luma
         products = torch.stack([dx * dt, dy * dt, dx * dx + dy * dy], dim=2).reshape(n * t, 3, h, w)
-        sums = F.avg_pool2d(products, _WINDOW, stride=1, padding=_WINDOW // 2)
+        sums = functional.avg_pool2d(products, _WINDOW, stride=1, padding=_WINDOW // 2)
         return (-2.0 * sums[:, :2] / (sums[:, 2:] + 1e-4)).clamp(-2.0, 2.0)
 
 
@@ -71,7 +71,7 @@ class CameraMotion(nn.Module):
         self.motion = nn.Linear(256, (CLIP_LENGTH - 1) * 4)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        features = F.relu(self.x3d(self.stem(frames)))
+        features = functional.relu(self.x3d(self.stem(frames)))
         return self.classify(features), self.motion(features).reshape(-1, CLIP_LENGTH - 1, 4)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import torch
-from torch.nn import functional as F
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from . import textures
@@ -85,7 +85,10 @@ def main() -> None:
         schedule.load_state_dict(state["schedule"])
         step = state["step"]
     collection = collect(args, held_out=False)
-    print(json.dumps({"photographs": len(collection.photographs), "footage": sorted(collection.footage)}), flush=True)
+    print(
+        json.dumps({"photographs": len(collection.photographs), "footage": sorted(collection.footage)}),
+        flush=True,
+    )
     clips = Clips(args.seed, step * args.batch, (args.steps - step) * args.batch, collection, False)
     scale = torch.tensor(MOTION_SCALE)
     model.train()
@@ -93,8 +96,8 @@ def main() -> None:
     right = seen = 0
     for frames, labels, motion in DataLoader(clips, args.batch, num_workers=1, prefetch_factor=4):
         logits, estimate = model(frames)
-        loss = F.cross_entropy(logits, labels, label_smoothing=0.02)
-        loss = loss + 0.5 * F.smooth_l1_loss(estimate, motion * scale)
+        loss = functional.cross_entropy(logits, labels, label_smoothing=0.02)
+        loss = loss + 0.5 * functional.smooth_l1_loss(estimate, motion * scale)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
@@ -104,7 +107,10 @@ def main() -> None:
         right, seen = right + int((logits.argmax(1) == labels).sum()), seen + len(labels)
         if step % 50 == 0:
             minutes = (time.monotonic() - began) / 60
-            print(json.dumps({"step": step, "minutes": round(minutes, 1), "top1": right / seen, "loss": loss.item()}), flush=True)
+            print(
+                json.dumps({"step": step, "minutes": round(minutes, 1), "top1": right / seen, "loss": loss.item()}),
+                flush=True,
+            )
             right = seen = 0
         if time.monotonic() - saved > 180:
             saved = time.monotonic()

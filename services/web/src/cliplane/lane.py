@@ -9,6 +9,7 @@ for an eventfd that gRPC's thread writes to when an inference has ended.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import time
@@ -32,7 +33,7 @@ from cliplane.errors import (
 )
 from cliplane.media import Span
 from cliplane.region import Region, create_private_region, create_region
-from cliplane.sampling import Sampling, split_views
+from cliplane.sampling import split_views
 from cliplane.settings import Settings
 from cliplane.triton import ModelSpec, Probabilities, Triton
 
@@ -308,10 +309,8 @@ class _Request:
 
         def on_inferred(probabilities: Probabilities | None, version: str, error: CliplaneError | None) -> None:
             answers.append(_Answer(probabilities, version, error))
-            try:
+            with contextlib.suppress(OSError):  # the request has been given up and closed its eventfd
                 os.eventfd_write(wake, 1)
-            except OSError:
-                pass  # the request has been given up and closed its eventfd
 
         started = time.monotonic()
         call = self._lane._triton.infer(

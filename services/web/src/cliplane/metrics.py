@@ -20,18 +20,21 @@ DECODERS_REPLACED = Counter("cliplane_decoders_replaced", "Decoder children repl
 REGIONS_QUARANTINED = Counter("cliplane_regions_quarantined", "Regions given up after a timed-out inference")
 REGIONS_SWEPT = Counter("cliplane_regions_swept", "Regions removed after a dead lane")
 HANDOFF_FALLBACK = Gauge(
-    "cliplane_handoff_fallback", "1 for a lane that uses the gRPC payload", ["lane"], multiprocess_mode="liveall"
+    "cliplane_handoff_fallback",
+    "1 for a lane that uses the gRPC payload",
+    ["lane"],
+    multiprocess_mode="liveall",
 )
 
 
 def exposition() -> bytes:
     """All processes' metrics in Prometheus' text format."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
 
 
 def forget_process(pid: int) -> None:
     """Drop the gauges of a dead process; its counters stay."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        mark_process_dead(pid)
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -17,7 +17,11 @@ log = structlog.get_logger()
 
 TYPE_PREFIX = "urn:cliplane:problem:"
 
-_HTTP_ERRORS: dict[int | None, type[CliplaneError]] = {404: NotFound, 405: MethodNotAllowed, 413: BodyTooLarge}
+_HTTP_ERRORS: dict[int | None, type[CliplaneError]] = {
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: BodyTooLarge,
+}
 
 
 def problem(error: CliplaneError, request_id: str) -> dict[str, Any]:

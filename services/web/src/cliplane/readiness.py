@@ -16,7 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
-from cliplane.errors import CliplaneError, HandoffError, RegionLost, SharedMemoryNotShared, SharedMemoryTooSmall
+from cliplane.errors import (
+    CliplaneError,
+    HandoffError,
+    RegionLost,
+    SharedMemoryNotShared,
+    SharedMemoryTooSmall,
+)
 from cliplane.region import SHM, TRITON_MARKER, Region, create_region
 from cliplane.settings import Settings
 from cliplane.triton import ModelSpec, Probabilities, Triton
@@ -108,7 +114,14 @@ class Readiness:
 
         timeout_s = self._settings.infer_timeout_s
         self._triton.infer(
-            spec, region, 0, 1, shared=shared, request_id="readyz", timeout_s=timeout_s, on_inferred=on_inferred
+            spec,
+            region,
+            0,
+            1,
+            shared=shared,
+            request_id="readyz",
+            timeout_s=timeout_s,
+            on_inferred=on_inferred,
         )
         answer = answers.get()
         if isinstance(answer, CliplaneError):

@@ -85,10 +85,9 @@ def create_region(byte_size: int, generation: int) -> Region:
         os.close(fd)
         if exc.errno not in (errno.ENOSPC, errno.ENOMEM):
             raise
-        free = os.statvfs(SHM)
-        raise SharedMemoryTooSmall(
-            f"a region needs {byte_size} bytes and {free.f_bavail * free.f_frsize} of {free.f_blocks * free.f_frsize} are free"
-        ) from exc
+        shm = os.statvfs(SHM)
+        free, size = shm.f_bavail * shm.f_frsize, shm.f_blocks * shm.f_frsize
+        raise SharedMemoryTooSmall(f"a region needs {byte_size} bytes; {free} of {size} are free") from exc
 
 
 def create_private_region(byte_size: int) -> Region:

@@ -74,7 +74,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             raise SettingsError(f"{variable}: there is no such setting")
         # Compose hands on `${CLIPLANE_LANES:-}` as an empty string: that means "not set".
         if text.strip():
-            values[fields[variable].name] = _parse(variable, text.strip(), types[fields[variable].name], fields[variable])
+            values[fields[variable].name] = _parse(
+                variable, text.strip(), types[fields[variable].name], fields[variable]
+            )
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingsError(f"CLIPLANE_LOG_LEVEL={settings.log_level!r}: debug, info, warning or error")

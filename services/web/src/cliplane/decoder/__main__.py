@@ -64,7 +64,12 @@ def decode(job: dict[str, Any], memory: npt.NDArray[np.uint8]) -> Iterator[dict[
             missing[k] -= 1
             if missing[k] == 0:
                 first, last = views[k].frames[0], views[k].frames[-1] + 1
-                yield {"event": "view", "view": k, "start_s": round(first / fps, 3), "end_s": round(last / fps, 3)}
+                yield {
+                    "event": "view",
+                    "view": k,
+                    "start_s": round(first / fps, 3),
+                    "end_s": round(last / fps, 3),
+                }
     yield {"event": "end"}
 
 
@@ -80,10 +85,16 @@ def main() -> None:
         except CliplaneError as exc:
             print(json.dumps({"event": "error", "type": exc.type, "detail": exc.detail}), flush=True)
         except MemoryError:
-            print(json.dumps({"event": "error", "type": OverLimit.type, "detail": "the decoder's memory"}), flush=True)
+            print(
+                json.dumps({"event": "error", "type": OverLimit.type, "detail": "the decoder's memory"}),
+                flush=True,
+            )
         except Exception as exc:  # a mistake of ours: the parent logs where
             where = f"{type(exc).__name__} at {traceback.extract_tb(exc.__traceback__)[-1]}"
-            print(json.dumps({"event": "error", "type": CliplaneError.type, "detail": "", "where": where}), flush=True)
+            print(
+                json.dumps({"event": "error", "type": CliplaneError.type, "detail": "", "where": where}),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

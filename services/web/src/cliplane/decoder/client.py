@@ -35,7 +35,8 @@ class Decoder:
             pass_fds=[region.fd],
             env={"PATH": os.environ.get("PATH", "")},
         )
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         os.set_blocking(self._stdout.fileno(), False)
         self._unread = b""

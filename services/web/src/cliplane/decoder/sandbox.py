@@ -25,7 +25,11 @@ def enter(memory_bytes: int) -> None:
         OSError: the kernel refused one of them.
     """
     parent = os.getppid()
-    for option, value in ((_PR_SET_NO_NEW_PRIVS, 1), (_PR_SET_DUMPABLE, 0), (_PR_SET_PDEATHSIG, signal.SIGKILL)):
+    for option, value in (
+        (_PR_SET_NO_NEW_PRIVS, 1),
+        (_PR_SET_DUMPABLE, 0),
+        (_PR_SET_PDEATHSIG, signal.SIGKILL),
+    ):
         _prctl(option, value)
     if os.getppid() != parent:  # the lane died before PDEATHSIG was set
         os._exit(1)
