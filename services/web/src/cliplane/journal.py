@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 import structlog
@@ -14,16 +15,17 @@ from cliplane.lane import Event, Job
 log = structlog.get_logger()
 
 
-def recorded(events: Iterator[Event], job: Job) -> Generator[Event]:
+def recorded(events: Generator[Event], job: Job) -> Generator[Event]:
     """The same events; writes down the result, the error, or that the client left."""
     structlog.contextvars.bind_contextvars(request_id=job.request_id)
     outcome = "gone"
     try:
-        for event in events:
-            if event.name == "result":
-                outcome = "classified"
-                _classified(event.data)
-            yield event
+        with closing(events):  # a client that leaves ends the work now, not when the garbage is collected
+            for event in events:
+                if event.name == "result":
+                    outcome = "classified"
+                    _classified(event.data)
+                yield event
     except CliplaneError as error:
         outcome = error.type
         cause = type(error.__cause__).__name__ if error.__cause__ else None

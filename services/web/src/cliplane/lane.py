@@ -9,7 +9,6 @@ for an eventfd that gRPC's thread writes to when an inference has ended.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import time
@@ -76,8 +75,10 @@ class Lane:
     """A decoder, a region and a channel to Triton."""
 
     def __init__(self, settings: Settings, triton: Triton) -> None:
-        self._settings = settings
-        self._triton = triton
+        self.settings = settings
+        self.triton = triton
+        # Lives as long as the lane, not as a request: a late answer must not write to a file of another's number.
+        self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._generation = 0
         self._registered = False
         self._handoff_failed_at: float | None = None
@@ -85,16 +86,16 @@ class Lane:
         self._region = self._new_region()
         self._decoder = self._new_decoder()
 
-    def classify(self, job: Job) -> Iterator[Event]:
+    def classify(self, job: Job) -> Generator[Event]:
         """Classify one video, step by step.
 
         Raises:
             CliplaneError: every failure, at any step.
         """
-        spec = self._triton.spec(job.model)
+        spec = self.triton.spec(job.model)
         clips, crops = split_views(job.views or spec.sampling.views, spec.sampling.crops)
         sampling = replace(spec.sampling, clips=clips, crops=crops)
-        most = min(self._settings.max_views, self._settings.region_bytes // sampling.view_bytes)
+        most = min(self.settings.max_views, self.settings.region_bytes // sampling.view_bytes)
         if sampling.views > most:
             raise BadQuery(f"views={sampling.views}: at most {most} of this model")
         request = _Request(self, job, replace(spec, sampling=sampling))
@@ -106,7 +107,7 @@ class Lane:
     @property
     def threads(self) -> int:
         """Decoder threads: the CPUs this container may use, divided among the lanes."""
-        return self._settings.decoder_threads or max(1, len(os.sched_getaffinity(0)) // self._settings.lanes)
+        return self.settings.decoder_threads or max(1, len(os.sched_getaffinity(0)) // self.settings.lanes)
 
     def close(self) -> None:
         """Give everything back; for the worker's end."""
@@ -120,7 +121,7 @@ class Lane:
 
     def decoder(self) -> Decoder:
         """A living, idle decoder."""
-        worn_out = self._decoder.jobs >= self._settings.decoder_max_videos
+        worn_out = self._decoder.jobs >= self.settings.decoder_max_videos
         if worn_out or self._decoder.busy or not self._decoder.is_alive():
             self.replace_decoder("worn-out" if worn_out else "crashed")
         return self._decoder
@@ -134,11 +135,11 @@ class Lane:
     def hand_over(self) -> tuple[Region, Handoff]:
         """The region for a request and the way it reaches Triton, after trying shared memory."""
         self._release_quarantine()
-        if self._settings.shared_memory and not self._registered and self._may_retry_handoff():
+        if self.settings.shared_memory and not self._registered and self._may_retry_handoff():
             try:
                 if self._region.name is None:
-                    self._replace_region(create_region(self._settings.region_bytes, self._next_generation()))
-                self._triton.register(self._region)
+                    self._replace_region(create_region(self.settings.region_bytes, self._next_generation()))
+                self.triton.register(self._region)
                 self._registered = True
                 self._handoff_failed_at = None
                 metrics.HANDOFF_FALLBACK.labels(os.getpid()).set(0)
@@ -161,22 +162,22 @@ class Lane:
         log.warning("region_quarantined", region=region.name)
         metrics.REGIONS_QUARANTINED.inc()
         region.unlink()
-        self._quarantine.append((time.monotonic() + self._settings.infer_timeout_s, region))
+        self._quarantine.append((time.monotonic() + self.settings.infer_timeout_s, region))
         self._region = self._new_region()
         self.replace_decoder("quarantine")
 
     # Private.
 
     def _new_region(self) -> Region:
-        if self._settings.shared_memory and len(self._quarantine) < MOST_IN_QUARANTINE:
+        if self.settings.shared_memory and len(self._quarantine) < MOST_IN_QUARANTINE:
             try:
-                return create_region(self._settings.region_bytes, self._next_generation())
+                return create_region(self.settings.region_bytes, self._next_generation())
             except HandoffError as error:
                 self._handoff_failed(error)
-        return create_private_region(self._settings.region_bytes)
+        return create_private_region(self.settings.region_bytes)
 
     def _new_decoder(self) -> Decoder:
-        return Decoder(self._region, self._settings.decoder_memory_bytes)
+        return Decoder(self._region, self.settings.decoder_memory_bytes)
 
     def _next_generation(self) -> int:
         self._generation += 1
@@ -205,7 +206,7 @@ class Lane:
             region.close()
 
     def _forget(self, region: Region) -> None:
-        self._triton.unregister(region)
+        self.triton.unregister(region)
 
 
 @dataclass(slots=True)
@@ -232,7 +233,7 @@ class _Request:
     def __init__(self, lane: Lane, job: Job, spec: ModelSpec) -> None:
         self._lane, self._job, self._spec = lane, job, spec
         self._started = time.monotonic()
-        self._deadline = self._started + lane._settings.request_timeout_s
+        self._deadline = self._started + lane.settings.request_timeout_s
         self._region, self._handoff = lane.hand_over()
         self._decoder = lane.decoder()
         self._decoded: list[dict[str, Any]] = []  # start_s and end_s of view 0, 1, …
@@ -241,11 +242,10 @@ class _Request:
         self._answers: list[_Answer] = []
         self._version = spec.version
         self._decode_ms = self._infer_ms = 0.0
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def run(self) -> Generator[Event]:
         job, spec = self._job, self._spec
-        settings = self._lane._settings
+        settings = self._lane.settings
         limits = {name: getattr(settings, name) for name in ("max_pixels", "max_duration_s", "max_streams")}
         self._decoder.start(
             {
@@ -260,14 +260,14 @@ class _Request:
         expected = spec.sampling.views
         with selectors.DefaultSelector() as selector:
             selector.register(self._decoder.fileno(), selectors.EVENT_READ)
-            selector.register(self._wake, selectors.EVENT_READ)
+            selector.register(self._lane.wake, selectors.EVENT_READ)
             while len(self._probabilities) < expected or self._decoder.busy:
                 self._infer_what_is_decoded()
                 ready = selector.select(max(0.0, self._deadline - time.monotonic()))
                 if not ready:
                     raise DecodeTimeout() if self._decoder.busy else InferTimeout()
                 for key, _ in ready:
-                    if key.fd == self._wake:
+                    if key.fd == self._lane.wake:
                         yield from self._take_answers()
                         continue
                     for report in self._decoder.reports():
@@ -286,17 +286,23 @@ class _Request:
     def close(self) -> None:
         """Leave the lane fit for its next request, whatever became of this one."""
         if self._in_flight is not None:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._wake, selectors.EVENT_READ)
-                selector.select(SETTLE_S)
-            answered = bool(self._answers)
+            answered = self._settled()
             if not answered:
                 self._in_flight.call.cancel()
             if not answered or isinstance(self._answers[0].error, InferTimeout):
                 self._give_up_region()
         if self._decoder.busy:
             self._lane.replace_decoder("timeout" if time.monotonic() >= self._deadline else "given-up")
-        os.close(self._wake)
+
+    def _settled(self) -> bool:
+        """Wait for the inference in flight; False if it does not end within `SETTLE_S`."""
+        deadline = time.monotonic() + SETTLE_S
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._lane.wake, selectors.EVENT_READ)
+            while not self._answers and time.monotonic() < deadline:
+                if selector.select(deadline - time.monotonic()):
+                    os.eventfd_read(self._lane.wake)
+        return bool(self._answers)
 
     def _infer_what_is_decoded(self) -> None:
         """Start one inference of all views that wait; one at a time, so that the next takes what has gathered."""
@@ -304,16 +310,15 @@ class _Request:
             return
         first = len(self._probabilities)
         views = min(len(self._decoded) - first, self._spec.max_batch_size)
-        timeout_s = min(self._lane._settings.infer_timeout_s, max(0.001, self._deadline - time.monotonic()))
-        answers, wake = self._answers, self._wake
+        timeout_s = min(self._lane.settings.infer_timeout_s, max(0.001, self._deadline - time.monotonic()))
+        answers, wake = self._answers, self._lane.wake
 
         def on_inferred(probabilities: Probabilities | None, version: str, error: CliplaneError | None) -> None:
             answers.append(_Answer(probabilities, version, error))
-            with contextlib.suppress(OSError):  # the request has been given up and closed its eventfd
-                os.eventfd_write(wake, 1)
+            os.eventfd_write(wake, 1)
 
         started = time.monotonic()
-        call = self._lane._triton.infer(
+        call = self._lane.triton.infer(
             self._spec,
             self._region,
             first,
@@ -326,7 +331,9 @@ class _Request:
         self._in_flight = _InFlight(views, started, call)
 
     def _take_answers(self) -> Iterator[Event]:
-        os.eventfd_read(self._wake)
+        os.eventfd_read(self._lane.wake)
+        if not self._answers:
+            return  # an inference of an earlier request, that was given up, has ended
         assert self._in_flight is not None
         flight, self._in_flight = self._in_flight, None
         answer = self._answers.pop()
