@@ -62,7 +62,7 @@ def encode(
     *,
     container: str = "mp4",
     codec: str = "libx264",
-    fps: int = 25,
+    fps: int | Fraction = 25,
     options: dict[str, str] | None = None,
 ) -> bytes:
     """A file of these frames."""

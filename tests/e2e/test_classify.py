@@ -67,7 +67,7 @@ def test_the_default_model_names_the_camera_s_movement(http: httpx.Client, label
 
 
 def test_views_arrive_while_later_ones_are_decoded(http: httpx.Client) -> None:
-    video = media.clip(frames=300, width=640, height=480)
+    video = media.clip(frames=200)
     with http.stream("POST", "/v1/classify", content=video, params={"views": 8}, headers=STREAM) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         found = events("".join(answer.iter_text()))

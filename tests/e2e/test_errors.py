@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import httpx
+import numpy as np
 import pytest
 
 from tests import media
@@ -112,6 +115,17 @@ def test_a_playlist_behind_a_good_first_box_is_a_422(http: httpx.Client) -> None
 
 def test_audio_alone_is_a_422(http: httpx.Client) -> None:
     assert_problem(http.post("/v1/classify", content=media.audio_only()), 422, "undecodable-video")
+
+
+def test_a_video_over_a_limit_is_a_422_that_names_it(http: httpx.Client) -> None:
+    huge = media.encode(iter([np.zeros((2400, 4800, 3), np.uint8)]), codec="mpeg4")
+    answer = http.post("/v1/classify", content=huge)
+    assert_problem(answer, 422, "over-limit")
+    assert "4800x2400 pixels" in answer.json()["detail"]
+    long = media.encode(media.moving_camera("static", frames=9), fps=Fraction(1, 1000))
+    answer = http.post("/v1/classify", content=long)
+    assert_problem(answer, 422, "over-limit")
+    assert "9000 s long" in answer.json()["detail"]
 
 
 def test_a_truncated_video_is_answered_or_refused_in_form(http: httpx.Client) -> None:

@@ -148,6 +148,43 @@ def test_a_stalled_triton_is_a_504_and_its_region_goes_into_quarantine(ready: St
     wait_until(given_back, seconds=30, what="the old region unregistered")
 
 
+def test_a_lane_killed_in_an_inference_is_cleaned_up_once_triton_answers(ready: Stack) -> None:
+    before, restarts = ready.lanes(), ready.restarts("triton")
+    docker("pause", ready.container("triton"))
+    try:
+        request = InBackground(video("pan_left"))
+        wait_until(lambda: ready.spool() != "", what="a request in a lane")
+        for pid in before:
+            ready.kill("web", pid)
+        request.result()
+    finally:
+        docker("unpause", ready.container("triton"))
+    ready.wait_until_well()
+    assert ready.restarts("triton") == restarts
+
+    def owners() -> set[int]:
+        return {int(name.split("-")[2]) for name in ready.regions() if name.startswith("cliplane-")}
+
+    wait_until(lambda: not owners() & set(before), what="Triton forgets the dead lanes' regions")
+    assert not regions_of(ready) & set(before)
+
+
+def test_lanes_killed_under_load_never_take_triton_with_them(ready: Stack) -> None:
+    body, restarts = long_video(), ready.restarts("triton")
+    for moment in range(4):
+        requests = [InBackground(body, views=30) for _ in range(3)]
+        wait_until(lambda: len(ready.spool().splitlines()) >= 2, what="requests in the lanes")
+        time.sleep(0.15 * moment)  # not a wait for anything: each round meets another moment of the request
+        for pid in ready.lanes():
+            ready.kill("web", pid)
+        for request in requests:
+            request.result()
+        wait_until(lambda: len(ready.lanes()) == 2, what="new lanes")
+    assert ready.restarts("triton") == restarts
+    # Frames of a killed lane's request, left in a slot, must not reach another's answer.
+    assert classify(video("roll_cw")).json()["predictions"][0]["label"] == "roll_cw"
+
+
 @pytest.mark.parametrize("plane", ["lanes", "control"])
 def test_a_killed_gunicorn_is_restarted_by_supervisor(ready: Stack, plane: str) -> None:
     began, web_restarts = time.time(), ready.restarts("web")

@@ -31,7 +31,7 @@ from cliplane.errors import (
     RegionLost,
 )
 from cliplane.media import Span
-from cliplane.region import Region, create_private_region, create_region
+from cliplane.region import Region, create_private_region, create_region, sweep
 from cliplane.sampling import split_views
 from cliplane.settings import Settings
 from cliplane.triton import ModelSpec, Probabilities, Triton
@@ -142,6 +142,8 @@ class Lane:
                 self.triton.register(self._region)
                 self._registered = True
                 self._handoff_failed_at = None
+                # The arbiter sweeps after a dead lane, but Triton may not have answered it then.
+                sweep(self.settings.triton_http)
                 metrics.HANDOFF_FALLBACK.labels(os.getpid()).set(0)
             except HandoffError as error:
                 self._handoff_failed(error)
