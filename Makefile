@@ -10,7 +10,7 @@ TEST_PROJECT ?= cliplane-test
 TEST_PORT ?= 18080
 # Real clips beside the checkout are used where they are.
 export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/tests)
-IN_TESTS = $(TEST_COMPOSE) run --rm --no-deps tests
+IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) cliplane-test:$(or $(IMAGE_TAG),dev)
 PY = services/web/src services/web/gunicorn.conf.py supervisor tests services/triton
 
 .PHONY: help up down logs ps test smoke lint fmt shell clean lock
@@ -46,6 +46,7 @@ lint: ## ruff, mypy, import rules, shellcheck, hadolint
 	$(IN_TESTS) sh -c 'ruff format --check $(PY) && ruff check $(PY) && mypy && lint-imports && shellcheck .ci/run .ci/engine && hadolint docker/*.Dockerfile'
 
 fmt: ## format the code
+	$(TEST_COMPOSE) --profile tests build -q tests
 	$(IN_TESTS) sh -c 'ruff format $(PY) && ruff check --fix $(PY)'
 
 shell: ## a shell in the web container
