@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -131,6 +132,23 @@ def real(predict: Predict, footage: dict[str, textures.Texture]) -> dict[str, ob
     return {"videos": every["all"]["all"], **tables, "wrong": wrong}
 
 
+def tables(metrics: dict[str, Any]) -> str:
+    """The card's tables, in Markdown."""
+    generated = metrics["held_out_pictures_and_speeds"]
+    lines = [f"Held-out pictures and speeds: top-1 {generated['top1']:.3f} of {generated['clips']} clips.", ""]
+    lines += ["| true \\ answered | " + " | ".join(LABELS) + " |", "|---" * (len(LABELS) + 1) + "|"]
+    for label, row in zip(LABELS, generated["confusion"], strict=True):
+        lines.append(f"| {label} | " + " | ".join(str(n) for n in row) + " |")
+    for name in ("real_footage_never_seen", "real_footage_whose_frames_were_textures"):
+        result = metrics[name]
+        lines += ["", f"{name}: top-1 {result['all']['all']:.3f} of {result['videos']} videos; "]
+        lines[-1] += f"without the sign {result['unsigned']['all']:.3f}."
+        for group in ("source", "label", "amount"):
+            lines.append(f"- by {group}: " + ", ".join(f"{key} {value:.2f}" for key, value in result[group].items()))
+        lines += ["- wrong: " + "; ".join(result["wrong"])]
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
@@ -151,9 +169,8 @@ def main() -> None:
         "real_footage_never_seen": real(predict, never_seen.footage),
         "real_footage_whose_frames_were_textures": real(predict, seen.footage),
     }
-    args.out.write_text(json.dumps(metrics, indent=1) + "\n")
-    for name in list(metrics)[1:]:
-        print(name, {k: v for k, v in metrics[name].items() if k != "confusion"})  # type: ignore[attr-defined]
+    args.out.write_text(json.dumps(metrics) + "\n")
+    print(tables(metrics))
 
 
 if __name__ == "__main__":
