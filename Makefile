@@ -10,7 +10,7 @@ TEST_PROJECT ?= cliplane-test
 TEST_PORT ?= 18080
 # Real clips beside the checkout are used where they are.
 export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/tests)
-IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) cliplane-test:$(or $(IMAGE_TAG),dev)
+IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) -e PYTHONPATH=$(CURDIR)/services/web/src cliplane-test:$(or $(IMAGE_TAG),dev)
 PY = services/web/src services/web/gunicorn.conf.py supervisor tests services/triton
 
 .PHONY: help up down logs ps test smoke lint fmt shell clean lock

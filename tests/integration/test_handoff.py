@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from cliplane import region as regions
+from cliplane.classification import Job
+from cliplane.classification import classify as classify_with
 from cliplane.errors import SharedMemoryTooSmall
-from cliplane.lane import Job, Lane
+from cliplane.lane import Lane
 from cliplane.media import HEAD_BYTES, sniff
 from cliplane.settings import Settings
 from cliplane.triton import Triton
@@ -29,7 +31,7 @@ def triton() -> Iterator[Triton]:
 
 def classify(lane: Lane, path: Path, **more: object) -> dict[str, object]:
     job = Job(str(path), None, sniff(path.read_bytes()[:HEAD_BYTES]), "camera_motion", None, 9, "test", 0.0)
-    *_, last = lane.classify(dataclasses.replace(job, **more))  # type: ignore[arg-type]
+    *_, last = classify_with(lane, dataclasses.replace(job, **more))  # type: ignore[arg-type]
     assert last.name == "result"
     return last.data
 

@@ -1,6 +1,6 @@
 """Cliplane's web side. `create_app` is the only place that wires the modules together.
 
-routes (classify, control) → lane, readiness → {decoder.client, region, triton} → {sampling, media, errors, settings}
+routes (classify, control) → classification, readiness → lane → {decoder.client, region, triton} → {sampling, media, errors, settings}
 """
 
 from __future__ import annotations

@@ -10,8 +10,10 @@ from itertools import chain
 from flask import Blueprint, Request, Response, current_app, g, jsonify, request
 
 from cliplane import journal, problems
+from cliplane.classification import Job
+from cliplane.classification import classify as classify_with
 from cliplane.errors import BadBody, BadQuery, UnknownModel
-from cliplane.lane import Job, Lane
+from cliplane.lane import Lane
 from cliplane.media import HEAD_BYTES, Span, multipart_file, sniff
 from cliplane.settings import Settings
 
@@ -25,7 +27,7 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 def classify() -> Response:
     lane: Lane = current_app.extensions["lane"]
     job = read_job(request, current_app.extensions["settings"])
-    events = journal.recorded(lane.classify(job), job)
+    events = journal.recorded(classify_with(lane, job), job)
     # The first event shows that the file can be read: until then an error has a status of its own.
     first = next(events)
     if request.accept_mimetypes.best_match(["application/json", "text/event-stream"]) == "text/event-stream":

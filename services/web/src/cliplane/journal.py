@@ -9,8 +9,8 @@ from typing import Any
 import structlog
 
 from cliplane import metrics
+from cliplane.classification import Event, Job
 from cliplane.errors import CliplaneError
-from cliplane.lane import Event, Job
 
 log = structlog.get_logger()
 

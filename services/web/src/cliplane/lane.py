@@ -1,74 +1,33 @@
-"""The use case: decode, hand over, infer, average. One lane serves one request at a time.
+"""A lane: one decoder child, one region of shared memory, one channel to Triton, for one request at a time.
 
-Owns the lane's decoder child and its region, and what happens to both after every failure. Knows neither Flask
-nor gRPC: it yields events, and Triton is behind `triton.py`.
-
-While view k is inferred, the views after it are decoded. One thread waits for both: for the decoder's pipe, and
-for an eventfd that gRPC's thread writes to when an inference has ended.
+Owns what becomes of each after a failure: which decoder is replaced, which region goes into quarantine, and by
+which way frames reach Triton. What is done with them for a request is in `classification.py`.
 """
 
 from __future__ import annotations
 
 import os
-import selectors
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
 import structlog
 
 from cliplane import metrics
-from cliplane.averaging import average, top_predictions
 from cliplane.decoder.client import Decoder
-from cliplane.errors import (
-    BadQuery,
-    CliplaneError,
-    DecodeTimeout,
-    HandoffError,
-    InferTimeout,
-    RegionLost,
-)
-from cliplane.media import Span
+from cliplane.errors import HandoffError
 from cliplane.region import Region, create_private_region, create_region, sweep
-from cliplane.sampling import split_views
 from cliplane.settings import Settings
-from cliplane.triton import ModelSpec, Probabilities, Triton
+from cliplane.triton import Triton
 
 log = structlog.get_logger()
 
 HANDOFF_RETRY_S = 5.0
 """How long a lane whose shared memory failed uses the gRPC payload before it tries again."""
 
-SETTLE_S = 2.0
-"""How long a failed request waits for its last inference before its region goes into quarantine."""
-
 MOST_IN_QUARANTINE = 2
 """Regions a lane may keep for inferences that never ended; after that it uses the gRPC payload for a while."""
 
 Handoff = Literal["system_shm", "grpc"]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One request. `span`: where in the file the video lies, None for all of it. None in `views`: the model's own."""
-
-    path: str
-    span: Span | None
-    container: str
-    model: str
-    views: int | None
-    top: int
-    request_id: str
-    spool_ms: float
-
-
-class Event(NamedTuple):
-    """One step of an answer: "video", "view" (one each), then "result"; data as in the HTTP contract."""
-
-    name: str
-    data: dict[str, Any]
 
 
 class Lane:
@@ -86,24 +45,6 @@ class Lane:
         self._region = self._new_region()
         self._decoder = self._new_decoder()
 
-    def classify(self, job: Job) -> Generator[Event]:
-        """Classify one video, step by step.
-
-        Raises:
-            CliplaneError: every failure, at any step.
-        """
-        spec = self.triton.spec(job.model)
-        clips, crops = split_views(job.views or spec.sampling.views, spec.sampling.crops)
-        sampling = replace(spec.sampling, clips=clips, crops=crops)
-        most = min(self.settings.max_views, self.settings.region_bytes // sampling.view_bytes)
-        if sampling.views > most:
-            raise BadQuery(f"views={sampling.views}: at most {most} of this model")
-        request = _Request(self, job, replace(spec, sampling=sampling))
-        try:
-            yield from request.run()
-        finally:
-            request.close()
-
     @property
     def threads(self) -> int:
         """Decoder threads: the CPUs this container may use, divided among the lanes."""
@@ -114,10 +55,9 @@ class Lane:
         self._decoder.kill()
         for region in (self._region, *(region for _, region in self._quarantine)):
             if region.name is not None:
-                self._forget(region)
+                self.triton.unregister(region)
             region.close()
-
-    # What follows is for _Request.
+        os.close(self.wake)
 
     def decoder(self) -> Decoder:
         """A living, idle decoder."""
@@ -204,184 +144,6 @@ class Lane:
         while self._quarantine and self._quarantine[0][0] < time.monotonic():
             _, region = self._quarantine.pop(0)
             if region.name is not None:
-                self._forget(region)
+                self.triton.unregister(region)
             region.close()
-
-    def _forget(self, region: Region) -> None:
-        self.triton.unregister(region)
-
-
-@dataclass(slots=True)
-class _InFlight:
-    """An inference that has been started."""
-
-    views: int
-    started: float
-    call: Any
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """An inference that has ended: one of `probabilities` and `error` is there."""
-
-    probabilities: Probabilities | None
-    version: str
-    error: CliplaneError | None
-
-
-class _Request:
-    """One run through a lane: how far decoding and inference have come."""
-
-    def __init__(self, lane: Lane, job: Job, spec: ModelSpec) -> None:
-        self._lane, self._job, self._spec = lane, job, spec
-        self._started = time.monotonic()
-        self._deadline = self._started + lane.settings.request_timeout_s
-        self._region, self._handoff = lane.hand_over()
-        self._decoder = lane.decoder()
-        self._decoded: list[dict[str, Any]] = []  # start_s and end_s of view 0, 1, …
-        self._probabilities: list[np.ndarray[Any, np.dtype[np.float32]]] = []  # of view 0, 1, …
-        self._in_flight: _InFlight | None = None
-        self._answers: list[_Answer] = []
-        self._version = spec.version
-        self._decode_ms = self._infer_ms = 0.0
-
-    def run(self) -> Generator[Event]:
-        job, spec = self._job, self._spec
-        settings = self._lane.settings
-        limits = {name: getattr(settings, name) for name in ("max_pixels", "max_duration_s", "max_streams")}
-        self._decoder.start(
-            {
-                "path": job.path,
-                "span": job.span,
-                "sampling": asdict(spec.sampling),
-                "limits": limits,
-                "threads": self._lane.threads,
-            }
-        )
-        video: dict[str, Any] = {}
-        expected = spec.sampling.views
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._decoder.fileno(), selectors.EVENT_READ)
-            selector.register(self._lane.wake, selectors.EVENT_READ)
-            while len(self._probabilities) < expected or self._decoder.busy:
-                self._infer_what_is_decoded()
-                ready = selector.select(max(0.0, self._deadline - time.monotonic()))
-                if not ready:
-                    raise DecodeTimeout() if self._decoder.busy else InferTimeout()
-                for key, _ in ready:
-                    if key.fd == self._lane.wake:
-                        yield from self._take_answers()
-                        continue
-                    for report in self._decoder.reports():
-                        match report.pop("event"):
-                            case "video":
-                                expected = report.pop("views")
-                                video = {"container": job.container, **report}
-                                yield Event("video", video)
-                            case "view":
-                                self._decoded.append(report)
-                            case "end":
-                                self._decode_ms = _ms_since(self._started)
-                                selector.unregister(self._decoder.fileno())
-        yield Event("result", self._result(video))
-
-    def close(self) -> None:
-        """Leave the lane fit for its next request, whatever became of this one."""
-        if self._in_flight is not None:
-            answered = self._settled()
-            if not answered:
-                self._in_flight.call.cancel()
-            if not answered or isinstance(self._answers[0].error, InferTimeout):
-                self._give_up_region()
-        if self._decoder.busy:
-            self._lane.replace_decoder("timeout" if time.monotonic() >= self._deadline else "given-up")
-
-    def _settled(self) -> bool:
-        """Wait for the inference in flight; False if it does not end within `SETTLE_S`."""
-        deadline = time.monotonic() + SETTLE_S
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._lane.wake, selectors.EVENT_READ)
-            while not self._answers and time.monotonic() < deadline:
-                if selector.select(deadline - time.monotonic()):
-                    os.eventfd_read(self._lane.wake)
-        return bool(self._answers)
-
-    def _infer_what_is_decoded(self) -> None:
-        """Start one inference of all views that wait; one at a time, so that the next takes what has gathered."""
-        if self._in_flight is not None or len(self._decoded) == len(self._probabilities):
-            return
-        first = len(self._probabilities)
-        views = min(len(self._decoded) - first, self._spec.max_batch_size)
-        timeout_s = min(self._lane.settings.infer_timeout_s, max(0.001, self._deadline - time.monotonic()))
-        answers, wake = self._answers, self._lane.wake
-
-        def on_inferred(probabilities: Probabilities | None, version: str, error: CliplaneError | None) -> None:
-            answers.append(_Answer(probabilities, version, error))
-            os.eventfd_write(wake, 1)
-
-        started = time.monotonic()
-        call = self._lane.triton.infer(
-            self._spec,
-            self._region,
-            first,
-            views,
-            shared=self._handoff == "system_shm",
-            request_id=self._job.request_id,
-            timeout_s=timeout_s,
-            on_inferred=on_inferred,
-        )
-        self._in_flight = _InFlight(views, started, call)
-
-    def _take_answers(self) -> Iterator[Event]:
-        os.eventfd_read(self._lane.wake)
-        if not self._answers:
-            return  # an inference of an earlier request, that was given up, has ended
-        assert self._in_flight is not None
-        flight, self._in_flight = self._in_flight, None
-        answer = self._answers.pop()
-        self._infer_ms += _ms_since(flight.started)
-        if isinstance(answer.error, RegionLost):
-            # Triton has restarted since. The views are still in the region: once more, by either way.
-            self._handoff = "system_shm" if self._lane.register_again() else "grpc"
-            return
-        if isinstance(answer.error, InferTimeout):
-            self._give_up_region()
-        if answer.error is not None:
-            raise answer.error
-        assert answer.probabilities is not None
-        self._version = answer.version
-        for probabilities in answer.probabilities:
-            k = len(self._probabilities)
-            self._probabilities.append(probabilities)
-            yield Event("view", {"view": k, **self._view(k)})
-
-    def _give_up_region(self) -> None:
-        if self._handoff == "system_shm":
-            self._lane.quarantine()
-
-    def _view(self, k: int) -> dict[str, Any]:
-        times = self._decoded[k]
-        predictions = top_predictions(self._probabilities[k], self._spec.labels, self._job.top)
-        return {"start_s": times["start_s"], "end_s": times["end_s"], "predictions": predictions}
-
-    def _result(self, video: dict[str, Any]) -> dict[str, Any]:
-        timing = {
-            "spool": self._job.spool_ms,
-            "decode": self._decode_ms,
-            "infer": self._infer_ms,
-            "total": self._job.spool_ms + _ms_since(self._started),
-        }
-        return {
-            "request_id": self._job.request_id,
-            "model": self._spec.name,
-            "version": self._version,
-            "handoff": self._handoff,
-            "predictions": top_predictions(average(self._probabilities), self._spec.labels, self._job.top),
-            "views": [self._view(k) for k in range(len(self._probabilities))],
-            "video": video,
-            "timing_ms": {stage: round(ms, 2) for stage, ms in timing.items()},
-        }
-
-
-def _ms_since(started: float) -> float:
-    return (time.monotonic() - started) * 1000
+        os.close(self.wake)

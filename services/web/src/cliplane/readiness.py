@@ -6,7 +6,6 @@ be equal to the bit. Nothing less shows that the two containers share one IPC na
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import threading
@@ -73,8 +72,7 @@ class Readiness:
 
     def close(self) -> None:
         if self._region is not None:
-            with contextlib.suppress(CliplaneError):
-                self._triton.unregister(self._region)
+            self._triton.unregister(self._region)
             self._region.close()
 
     def _find_out(self) -> Ready:

@@ -199,8 +199,10 @@ class Triton:
             raise SharedMemoryForbidden("Triton sees this /dev/shm and may not open the region: uid and gid") from exc
 
     def unregister(self, region: Region) -> None:
-        """Make Triton unmap a region; one it does not know is no error."""
-        self._client.unregister_system_shared_memory(region.name or "", client_timeout=CONTROL_TIMEOUT_S)
+        """Make Triton unmap a region. One it does not know is no error; nor is a Triton that does not answer: if it
+        lives, the next sweep finds the region without an owner."""
+        with contextlib.suppress(InferenceServerException):
+            self._client.unregister_system_shared_memory(region.name or "", client_timeout=CONTROL_TIMEOUT_S)
 
     def infer(
         self,
