@@ -1,6 +1,7 @@
 """Cliplane's web side. `create_app` is the only place that wires the modules together.
 
-routes (classify, control) → classification, readiness → lane → {decoder.client, region, triton} → {sampling, media, errors, settings}
+Imports point down: routes (classify, control) → classification, readiness → lane → {decoder.client, region, triton}
+→ {sampling, media, errors, settings}.
 """
 
 from __future__ import annotations
