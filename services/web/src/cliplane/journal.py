@@ -17,7 +17,6 @@ log = structlog.get_logger()
 
 def recorded(events: Generator[Event], job: Job) -> Generator[Event]:
     """The same events; writes down the result, the error, or that the client left."""
-    structlog.contextvars.bind_contextvars(request_id=job.request_id)
     outcome = "gone"
     try:
         with closing(events):  # a client that leaves ends the work now, not when the garbage is collected
@@ -40,7 +39,6 @@ def recorded(events: Generator[Event], job: Job) -> Generator[Event]:
         metrics.REQUESTS.labels(model, outcome).inc()
         if outcome == "gone":
             log.warning("failed", model=job.model, error="client-gone")
-        structlog.contextvars.unbind_contextvars("request_id")
 
 
 def _classified(result: dict[str, Any]) -> None:

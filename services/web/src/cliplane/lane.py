@@ -146,4 +146,3 @@ class Lane:
             if region.name is not None:
                 self.triton.unregister(region)
             region.close()
-        os.close(self.wake)
