@@ -51,8 +51,10 @@ class Clip:
     motion: np.ndarray  # (T - 1, 4) float32: camera's dx, dy (parts of the side), log scale, radians clockwise
 
 
-def generate(seed: int, index: int, textures: Collection, *, held_out_speeds: bool = False) -> Clip:
-    """Clip `index` of `seed`."""
+def generate(
+    seed: int, index: int, textures: Collection, *, held_out_speeds: bool = False, clean: bool = False
+) -> Clip:
+    """Clip `index` of `seed`; a clean one has nothing in front and is not degraded."""
     rng = np.random.default_rng((seed, index))
     label = int(rng.integers(0, len(LABELS))) if rng.random() < 0.93 else 0
     motion = _motion(rng, label, held_out_speeds)
@@ -61,6 +63,8 @@ def generate(seed: int, index: int, textures: Collection, *, held_out_speeds: bo
         frames = _render(rng, background, start, step, motion)
         if frames.std() > LEAST_DETAIL:  # nobody could tell a move over a blank wall
             break
+    if clean:
+        return Clip(frames, label, motion)
     if rng.random() < 0.45:
         frames = _with_foreground(rng, frames, textures)
     frames = _degrade(rng, frames)
