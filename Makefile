@@ -19,7 +19,7 @@ help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
 up: ## build and start the stack, and wait until it can answer (GPU=1: on a GPU host)
-	$(COMPOSE) up -d --build --wait
+	$(COMPOSE) up -d --build
 	@docker compose exec -T web python -m cliplane.wait
 
 down: ## stop the stack and remove it
@@ -33,7 +33,7 @@ ps: ## what runs, and how it is
 
 test: ## build, start a stack for the tests, run all of them in their container, stop it (ARGS="-k name")
 	$(TEST_COMPOSE) --profile tests build -q
-	$(TEST_COMPOSE) up -d --wait
+	$(TEST_COMPOSE) up -d
 	code=0; $(TEST_COMPOSE) run --rm tests pytest $(ARGS) || code=$$?; \
 	  $(TEST_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
 
