@@ -40,6 +40,8 @@ for p in pathlib.Path("/proc").glob("[0-9]*"):
     try:
         parent = (p / "stat").read_text().rpartition(")")[2].split()[1]
         words = (p / "cmdline").read_text().replace("\0", " ").split()
+        if not words:
+            continue  # a decoder that died in an idle lane, which looks at it when the next request comes
         is_gunicorn = any(word.endswith("/gunicorn") for word in words[:2])
         environment = (p / "environ").read_text().split("\0") if is_gunicorn else []
         plane = [variable for variable in environment if variable.startswith("PLANE=")]
