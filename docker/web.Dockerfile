@@ -18,7 +18,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM debian:trixie-slim AS web
 # nginx-light: the server without modules. python3: runs the environment.
 RUN apt-get update && apt-get install -y --no-install-recommends nginx-light python3 \
- && rm -rf /var/lib/apt/lists/* /etc/nginx/sites-enabled \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /etc/nginx/sites-enabled \
  && groupadd --gid 10000 cliplane && useradd --uid 10002 --gid cliplane --no-create-home web \
  && install -d -o web -g cliplane /spool /run/cliplane
 COPY --chmod=0644 nginx/nginx.conf nginx/problems.conf /etc/nginx/
@@ -36,7 +36,8 @@ ENTRYPOINT ["python", "-m", "cliplane.boot"]
 FROM web AS test
 USER 0
 # docker-cli, docker-compose: the tests kill and restart containers. make, git: nothing. curl: streamed answers.
-RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY services/web/requirements-test.txt services/web/requirements-lint.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=python,source=/opt/venv,target=/opt/pip \
     PYTHONPATH=/opt/pip/lib/python3.13/site-packages /opt/venv/bin/python -m pip install --no-deps --require-hashes \

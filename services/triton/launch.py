@@ -1,14 +1,17 @@
-"""Start Triton in this container: `launch.py`, or ask whether it is alive: `launch.py --check`.
+"""Start Triton in this container: `launch.py`, or see that it is well: `launch.py --check`.
 
 Standard library only, for it also runs in NVIDIA's own image. Becomes the server by exec, so that signals reach it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
+import signal
 import subprocess
 import sys
-import urllib.request
+import time
 from pathlib import Path
 
 SERVER = "/opt/tritonserver/bin/tritonserver"
@@ -24,11 +27,13 @@ def prepare_shared_memory() -> None:
     It outlives this container, so a Triton that was killed has left its backend's segments there. The marker lets
     the web container tell "not one IPC namespace" from "not allowed to open".
     """
-    for segment in SHM.glob(f"{SEGMENT_PREFIX}*"):
-        if segment.stat().st_uid == os.getuid():
-            segment.unlink()
-    MARKER.unlink(missing_ok=True)
-    MARKER.touch(mode=0o440)
+    for old in (*SHM.glob(f"{SEGMENT_PREFIX}*"), MARKER):
+        # lstat: others may write in this directory, and a link of theirs must not stop the start.
+        with contextlib.suppress(FileNotFoundError):
+            if old.lstat().st_uid == os.getuid():
+                old.unlink()
+    with contextlib.suppress(PermissionError):  # somebody else's file of that name is there, and shows the same
+        MARKER.touch(mode=0o440)
 
 
 def backend_directory(scratch: Path) -> Path:
@@ -69,9 +74,42 @@ def command(help_text: str, environ: dict[str, str], backends: Path) -> list[str
     return arguments
 
 
+def dead_stubs(proc: Path) -> dict[str, int]:
+    """Processes of the Python backend that died and that the server has not replaced: pid → the server's pid."""
+    dead = {}
+    for stat in proc.glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended just now
+            pid, _, rest = stat.read_text().partition(" (")
+            name, _, rest = rest.rpartition(") ")
+            state, parent = rest.split()[:2]
+            if state == "Z" and "triton_python_backend_stub".startswith(name):  # the kernel keeps 15 letters
+                dead[pid] = int(parent)
+    return dead
+
+
+def check() -> None:
+    """Return if the server is alive, raise OSError if not, and end a server that has lost a backend's process.
+
+    Triton never replaces one (killed for memory, crashed): it answers "Stub process is not healthy" for ever, with
+    all its health and readiness endpoints at 200. Ending it hands the matter to the container's restart policy.
+    """
+    # Not urllib: it obeys the http_proxy that a Docker client's settings put into every container.
+    connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=2)
+    connection.request("GET", "/v2/health/live")
+    if (status := connection.getresponse().status) != 200:
+        raise OSError(f"/v2/health/live answers {status}")
+    before = dead_stubs(Path("/proc"))
+    if before:
+        time.sleep(1)  # one that is being unloaded is gone by then
+        for pid, server in dead_stubs(Path("/proc")).items():
+            if pid in before:
+                os.kill(server, signal.SIGTERM)
+                raise OSError(f"backend process {pid} is dead: ending the server")
+
+
 def main() -> None:
     if sys.argv[1:] == ["--check"]:
-        urllib.request.urlopen("http://127.0.0.1:8000/v2/health/live", timeout=2).close()
+        check()
         return
     os.umask(0o027)  # the web container shares our group and may not write our segments
     prepare_shared_memory()

@@ -40,3 +40,22 @@ def test_only_its_own_old_segments_are_removed(launch: ModuleType, tmp_path: Pat
     launch.MARKER.touch(mode=0o400)
     launch.prepare_shared_memory()
     assert {path.name for path in tmp_path.iterdir()} == {"cliplane-1-2-3", "cliplane-triton"}
+
+
+def test_a_link_or_a_file_of_somebody_else_does_not_stop_the_start(launch: ModuleType, tmp_path: Path) -> None:
+    launch.SHM, launch.MARKER = tmp_path, tmp_path / "cliplane-triton"
+    (tmp_path / "triton_python_link").symlink_to(tmp_path / "nowhere")
+    launch.prepare_shared_memory()
+    assert {path.name for path in tmp_path.iterdir()} == {"cliplane-triton"}
+
+
+def test_only_a_backend_process_that_nobody_waited_for_is_dead(launch: ModuleType, tmp_path: Path) -> None:
+    for pid, text in {
+        "10": "10 (triton_python_b) Z 7 7",
+        "11": "11 (triton_python_b) S 7 7",
+        "12": "12 (python3) Z 7 7",
+        "13": "13 (odd) name) Z 7 7",
+    }.items():
+        (tmp_path / pid).mkdir()
+        (tmp_path / pid / "stat").write_text(text)
+    assert launch.dead_stubs(tmp_path) == {"10": 7}

@@ -62,6 +62,7 @@ class Triton:
     def __init__(self, address: str) -> None:
         # Reconnect soon: after a restart of Triton the default back-off would answer 503 for two minutes.
         options = [
+            ("grpc.enable_http_proxy", 0),  # a Docker client's settings put http_proxy into containers
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", -1),
             ("grpc.initial_reconnect_backoff_ms", 100),
