@@ -13,7 +13,7 @@ export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/te
 IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) -e PYTHONPATH=$(CURDIR)/services/web/src cliplane-test:$(or $(IMAGE_TAG),dev)
 PY = services/web/src services/web/gunicorn.conf.py supervisor tests services/triton
 
-.PHONY: help up down logs ps test smoke lint fmt shell clean lock
+.PHONY: help up down logs ps test fuzz smoke lint fmt shell clean lock
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -36,6 +36,9 @@ test: ## build, start a stack for the tests, run all of them in their container,
 	$(TEST_COMPOSE) up -d
 	code=0; $(TEST_COMPOSE) run --rm tests pytest $(ARGS) || code=$$?; \
 	  $(TEST_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
+
+fuzz: ## ten thousand mutated videos against the tests' stack (MUTANTS=n)
+	$(MAKE) test ARGS="tests/integration/test_fuzz.py -s" MUTANTS=$(or $(MUTANTS),10000)
 
 smoke: ## check a running stack over HTTP alone, without Docker: make smoke BASE=https://host
 	@test -d .venv-smoke || (python3 -m venv .venv-smoke && .venv-smoke/bin/pip -q install --require-hashes -r tests/e2e/requirements.txt)

@@ -6,6 +6,7 @@ Only numpy and PyAV; nothing of Cliplane.
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -64,20 +65,25 @@ def encode(
     codec: str = "libx264",
     fps: int | Fraction = 25,
     options: dict[str, str] | None = None,
+    pixels: str = "yuv420p",
+    muxer: dict[str, str] | None = None,
 ) -> bytes:
-    """A file of these frames."""
-    file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
+    """A file of these frames; `options` are the encoder's, `muxer` the container's."""
+    with (
+        tempfile.NamedTemporaryFile() as file,  # some of the containers' options need a real one
+        av.open(file.name, "w", format=container, options=muxer or {}) as output,
+    ):
         stream = None
         for frame in frames:
             if stream is None:
                 stream = output.add_stream(codec, rate=Fraction(fps), options=options or {})
                 stream.height, stream.width = frame.shape[:2]
-                stream.pix_fmt = "yuv420p"
+                stream.pix_fmt = pixels
             output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         assert stream is not None
         output.mux(stream.encode())
-    return file.getvalue()
+        output.close()
+        return file.read()
 
 
 def clip(label: str = "pan_right", **move: object) -> bytes:
@@ -94,4 +100,61 @@ def audio_only() -> bytes:
         frame.sample_rate = 44100
         output.mux(stream.encode(frame))
         output.mux(stream.encode())
+    return file.getvalue()
+
+
+def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+    """[start, end) of every box of an MP4, and of every box inside one that holds boxes (ISO/IEC 14496-12, 4.2)."""
+    end = len(data) if end is None else end
+    while start + 8 <= end:
+        size = int.from_bytes(data[start : start + 4], "big")
+        kind = data[start + 4 : start + 8]
+        stop = min(start + size, end) if size >= 8 else end
+        yield start, stop
+        if kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf"):
+            yield from boxes(data, start + 8, stop)
+        start = stop
+
+
+def irregular(times_ms: list[int], **move: object) -> bytes:
+    """A Matroska file whose frames are shown at these times."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.pix_fmt = "yuv420p"
+        for time_ms, frame in zip(times_ms, moving_camera("pan_right", frames=len(times_ms), **move), strict=True):  # type: ignore[arg-type]
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = frame.shape[:2]
+            picture_ = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture_.pts, picture_.time_base = time_ms, Fraction(1, 1000)
+            output.mux(stream.encode(picture_))
+        output.mux(stream.encode())
+    return file.getvalue()
+
+
+def turned(degrees: int, **move: object) -> bytes:
+    """A short MP4 with a display matrix: it was filmed with the camera on its side."""
+    plain = io.BytesIO(clip(**move))
+    file = io.BytesIO()
+    with av.open(plain) as source, av.open(file, "w", format="mp4") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        stream.set_display_rotation(degrees)
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    return file.getvalue()
+
+
+def many_streams(count: int) -> bytes:
+    """A Matroska file of so many short video streams."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as output:
+        streams = [output.add_stream("mjpeg", rate=25) for _ in range(count)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
+        for stream in streams:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+            output.mux(stream.encode())
     return file.getvalue()

@@ -83,6 +83,7 @@ def test_views_arrive_while_later_ones_are_decoded(http: httpx.Client) -> None:
         ("matroska", "libx264", "matroska"),
         ("webm", "libvpx-vp9", "webm"),
         ("avi", "mpeg4", "avi"),
+        ("mpegts", "libx264", "mpegts"),
     ],
 )
 def test_every_allowed_container_is_read(http: httpx.Client, container: str, codec: str, name: str) -> None:
@@ -111,6 +112,26 @@ def test_a_video_of_one_frame_has_one_view(http: httpx.Client) -> None:
     result = http.post("/v1/classify", content=media.clip("static", frames=1)).json()
     assert len(result["views"]) == 1
     assert result["predictions"][0]["label"] == "static"
+
+
+def test_auto_takes_as_many_views_as_it_needs_and_says_why(
+    http: httpx.Client, result_schema: dict[str, object]
+) -> None:
+    video = media.clip("pan_right", frames=200, width=160, height=120, speed=0.01)
+    result = http.post("/v1/classify", content=video, params={"views": "auto"}).json()
+    jsonschema.validate(result, result_schema)
+    assert result["auto"] == {"planned": 10, "used": len(result["views"]), "reason": "decided"}
+    assert len(result["views"]) < 10
+    assert result["predictions"][0]["label"] == "pan_right"
+    starts = [view["start_s"] for view in result["views"]]
+    assert starts == sorted(starts)
+    # The lane is at once fit for another video.
+    assert http.post("/v1/classify", content=media.clip("zoom_in")).json()["predictions"][0]["label"] == "zoom_in"
+
+
+def test_auto_over_a_short_video_takes_all_its_views(http: httpx.Client) -> None:
+    result = http.post("/v1/classify", content=media.clip(frames=8), params={"views": "auto"}).json()
+    assert result["auto"] == {"planned": 1, "used": 1, "reason": "all"}
 
 
 def test_the_same_video_gives_the_same_answer_to_the_bit(http: httpx.Client) -> None:

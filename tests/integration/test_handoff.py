@@ -11,6 +11,7 @@ import pytest
 from cliplane import region as regions
 from cliplane.classification import Job
 from cliplane.classification import classify as classify_with
+from cliplane.decoder import client
 from cliplane.errors import SharedMemoryTooSmall
 from cliplane.lane import Lane
 from cliplane.media import HEAD_BYTES, sniff
@@ -22,11 +23,17 @@ from tests import media
 SETTINGS = Settings(lanes=1, region_bytes=8 * 2**20)
 
 
+@pytest.fixture(autouse=True)
+def _files_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoder's sandbox lets it read one folder: here, of all the files that the tests have."""
+    monkeypatch.setattr(client, "SPOOL", Path("/"))
+
+
 @pytest.fixture
 def triton() -> Iterator[Triton]:
-    client = Triton(SETTINGS.triton_grpc)
-    yield client
-    client.close()
+    triton = Triton(SETTINGS.triton_grpc)
+    yield triton
+    triton.close()
 
 
 def classify(lane: Lane, path: Path, **more: object) -> dict[str, object]:

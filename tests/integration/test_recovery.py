@@ -276,3 +276,11 @@ def test_web_restarted_alone_leaves_triton_alone(ready: Stack) -> None:
     assert docker("inspect", "-f", "{{.State.StartedAt}}", ready.container("triton")) == started
     wait_until(lambda: not before & ready.regions(), what="the dead boot's regions unregistered")
     wait_until(lambda: not before & ready.shared_memory(), what="and removed")
+
+
+def test_regions_that_somebody_removed_are_made_again(ready: Stack) -> None:
+    ready.exec("web", "sh", "-c", "rm /dev/shm/cliplane-*-*")
+    docker("restart", ready.container("triton"))
+    ready.wait_until_well()
+    assert classify(video("tilt_up")).json()["handoff"] == "system_shm"
+    wait_until(lambda: regions_of(ready) == {*ready.lanes(), control_of(ready)}, what="a region for everyone")

@@ -7,9 +7,10 @@ import contextlib
 import numpy as np
 import pytest
 from cliplane.averaging import average, top_predictions
+from cliplane.early_stop import is_decided
 from cliplane.errors import BadBody, NotAVideo, by_type
 from cliplane.media import CONTAINERS, multipart_file, sniff
-from cliplane.sampling import Sampling, View, crop_offset, plan_views, scaled_size, split_views
+from cliplane.sampling import Sampling, View, coarse_to_fine, crop_offset, plan_views, scaled_size, split_views
 from cliplane.settings import Settings, SettingsError, read_settings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,11 +45,11 @@ def test_no_view_is_there_twice(frame_count: int, sampling: Sampling) -> None:
 
 
 @given(frame_count=st.integers(400, 5000), sampling=samplings)
-def test_clips_reach_from_the_first_frame_to_the_last(frame_count: int, sampling: Sampling) -> None:
+def test_clips_reach_from_the_first_frame_to_the_last_stride(frame_count: int, sampling: Sampling) -> None:
     clips = plan_views(frame_count, sampling)[:: sampling.crops]
     if sampling.clips > 1:
         assert clips[0].frames[0] == 0
-        assert clips[-1].frames[-1] == frame_count - 1
+        assert clips[-1].frames[-1] > frame_count - 1 - sampling.temporal_stride
     for clip in clips:
         steps = {b - a for a, b in zip(clip.frames, clip.frames[1:], strict=False)}
         assert steps <= {sampling.temporal_stride}
@@ -58,7 +59,42 @@ def test_starts_are_those_of_the_reference_protocol() -> None:
     # pytorchvideo's ConstantClipsPerVideoSampler: start k = k × (duration - clip) / (clips - 1).
     sampling = Sampling(13, 6, 182, 182, 182, clips=10, crops=3)
     starts = [view.frames[0] for view in plan_views(300, sampling)[::3]]
-    assert starts == [round(k * (300 - 73) / 9) for k in range(10)]
+    reference = [round(k * (300 - 73) / 9) for k in range(10)]
+    assert starts == [start - start % 6 for start in reference]
+
+
+def test_overlapping_clips_share_their_frames() -> None:
+    sampling = Sampling(13, 6, 182, 182, 182, clips=10, crops=1)
+    frames = {number for view in plan_views(300, sampling) for number in view.frames}
+    assert len(frames) <= 50
+
+
+@given(count=st.integers(1, 40))
+def test_coarse_to_fine_takes_every_view_once_and_the_first_ones_are_spread(count: int) -> None:
+    order = coarse_to_fine(count)
+    assert sorted(order) == list(range(count))
+    assert order[0] == count // 2
+    if count > 4:
+        assert set(order[1:3]) == {0, count - 1}
+
+
+def scores(*rows: list[float]) -> list[np.ndarray]:
+    return [np.array(row, np.float32) for row in rows]
+
+
+def test_views_that_agree_are_soon_enough() -> None:
+    assert is_decided(scores([0.97, 0.02, 0.01], [0.95, 0.03, 0.02], [0.96, 0.02, 0.02]), planned=10)
+    assert not is_decided(scores([0.40, 0.35, 0.25]), planned=10)
+
+
+def test_views_that_contradict_each_other_are_not_enough() -> None:
+    assert not is_decided(scores([0.9, 0.1], [0.1, 0.9], [0.8, 0.2]), planned=10)
+    assert is_decided(scores([0.9, 0.1], [0.1, 0.9], [0.8, 0.2]), planned=3)
+
+
+@given(st.lists(st.lists(st.floats(0.001, 1), min_size=4, max_size=4), min_size=1, max_size=10))
+def test_all_views_always_decide(rows: list[list[float]]) -> None:
+    assert is_decided(scores(*rows), planned=len(rows))
 
 
 def test_a_single_clip_is_centred_and_a_short_video_is_spread() -> None:
@@ -155,6 +191,7 @@ def test_settings_have_defaults_and_are_read() -> None:
         ("CLIPLANE_REQUEST_TIMEOUT_S", "inf"),
         ("CLIPLANE_SHARED_MEMORY", "maybe"),
         ("CLIPLANE_LOG_LEVEL", "loud"),
+        ("CLIPLANE_READER", "vlc"),
         ("CLIPLANE_INFER_TIMEOUT_S", "600"),
     ],
 )

@@ -2,41 +2,57 @@
 
 Knows neither Flask nor gRPC: it yields events, and Triton is behind `triton.py`.
 
-While view k is inferred, the views after it are decoded. One thread waits for both: for the decoder's pipe, and
+While some views are inferred, those after them are decoded. One thread waits for both: for the decoder's pipe, and
 for an eventfd that gRPC's thread writes to when an inference has ended.
+
+A view has a *slot*: its place in the region and in the order of decoding. That is the order of time, unless the
+request leaves the number of views to us (`views=auto`): then they come coarse to fine, and end when enough are known.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from cliplane.averaging import average, top_predictions
-from cliplane.errors import BadQuery, CliplaneError, DecodeTimeout, InferTimeout, RegionLost
+from cliplane.early_stop import is_decided
+from cliplane.errors import BadQuery, CliplaneError, DecoderCrashed, DecodeTimeout, InferTimeout, RegionLost
 from cliplane.lane import Lane
 from cliplane.media import Span
 from cliplane.sampling import split_views
 from cliplane.triton import ModelSpec, Probabilities
 
+AUTO: Literal["auto"] = "auto"
+AUTO_VIEWS = 10
+"""Most views of `views=auto`, where the model's own number is not more: the usual count of clips in the literature."""
+
 SETTLE_S = 2.0
 """How long a failed request waits for its last inference before its region goes into quarantine."""
 
 
+_LIMITS = ("max_pixels", "max_duration_s", "max_frames", "max_streams", "codecs")  # of the settings: decoder's Limits
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request. `span`: where in the file the video lies, None for all of it. None in `views`: the model's own."""
+    """One request.
+
+    `span`: where in the file the video lies, None for all of it. `views`: None for the model's own number, `AUTO`
+    for as many as it takes.
+    """
 
     path: str
     span: Span | None
     container: str
     model: str
-    views: int | None
+    views: int | Literal["auto"] | None
     top: int
     request_id: str
     spool_ms: float
@@ -56,9 +72,13 @@ def classify(lane: Lane, job: Job) -> Generator[Event]:
         CliplaneError: every failure, at any step.
     """
     spec = lane.triton.spec(job.model)
-    clips, crops = split_views(job.views or spec.sampling.views, spec.sampling.crops)
+    most = min(lane.settings.max_views, lane.settings.region_bytes // spec.sampling.view_bytes)
+    if job.views == AUTO:
+        wanted = min(max(AUTO_VIEWS, spec.sampling.views), most)
+    else:
+        wanted = spec.sampling.views if job.views is None else job.views
+    clips, crops = split_views(wanted, spec.sampling.crops)
     sampling = replace(spec.sampling, clips=clips, crops=crops)
-    most = min(lane.settings.max_views, lane.settings.region_bytes // sampling.view_bytes)
     if sampling.views > most:
         raise BadQuery(f"views={sampling.views}: at most {most} of this model")
     run = _Run(lane, job, replace(spec, sampling=sampling))
@@ -72,7 +92,6 @@ def classify(lane: Lane, job: Job) -> Generator[Event]:
 class _InFlight:
     """An inference that has been started."""
 
-    views: int
     started: float
     call: Any
 
@@ -95,8 +114,9 @@ class _Run:
         self._deadline = self._started + lane.settings.request_timeout_s
         self._region, self._handoff = lane.hand_over()
         self._decoder = lane.decoder()
-        self._decoded: list[dict[str, Any]] = []  # start_s and end_s of view 0, 1, …
-        self._probabilities: list[np.ndarray[Any, np.dtype[np.float32]]] = []  # of view 0, 1, …
+        self._expected = spec.sampling.views
+        self._decoded: list[dict[str, Any]] = []  # view, start_s and end_s of slot 0, 1, …
+        self._probabilities: list[np.ndarray[Any, np.dtype[np.float32]]] = []  # of slot 0, 1, …
         self._in_flight: _InFlight | None = None
         self._answers: list[_Answer] = []
         self._version = spec.version
@@ -105,7 +125,7 @@ class _Run:
     def events(self) -> Generator[Event]:
         job, spec = self._job, self._spec
         settings = self._lane.settings
-        limits = {name: getattr(settings, name) for name in ("max_pixels", "max_duration_s", "max_streams")}
+        limits = {name: getattr(settings, name) for name in _LIMITS}
         self._decoder.start(
             {
                 "path": job.path,
@@ -113,14 +133,16 @@ class _Run:
                 "sampling": asdict(spec.sampling),
                 "limits": limits,
                 "threads": self._lane.threads,
+                "reader": settings.reader,
+                "coarse_to_fine": job.views == AUTO,
+                "cpu_s": settings.request_timeout_s * self._lane.threads,
             }
         )
         video: dict[str, Any] = {}
-        expected = spec.sampling.views
         with selectors.DefaultSelector() as selector:
             selector.register(self._decoder.fileno(), selectors.EVENT_READ)
             selector.register(self._lane.wake, selectors.EVENT_READ)
-            while len(self._probabilities) < expected or self._decoder.busy:
+            while not self._is_done():
                 self._infer_what_is_decoded()
                 ready = selector.select(max(0.0, self._deadline - time.monotonic()))
                 if not ready:
@@ -132,7 +154,7 @@ class _Run:
                     for report in self._decoder.reports():
                         match report.pop("event"):
                             case "video":
-                                expected = report.pop("views")
+                                self._expected = report.pop("views")
                                 video = {"container": job.container, **report}
                                 yield Event("video", video)
                             case "view":
@@ -140,7 +162,15 @@ class _Run:
                             case "end":
                                 self._decode_ms = _ms_since(self._started)
                                 selector.unregister(self._decoder.fileno())
+        if self._decoder.busy:
+            self._decode_ms = _ms_since(self._started)
         yield Event("result", self._result(video))
+
+    def _is_done(self) -> bool:
+        """Whether all views have been inferred and the decoder has found no fault in the file; or enough of them."""
+        if len(self._probabilities) == self._expected:
+            return not self._decoder.busy
+        return self._job.views == AUTO and bool(self._probabilities) and is_decided(self._probabilities, self._expected)
 
     def close(self) -> None:
         """Leave the lane fit for its next request, whatever became of this one."""
@@ -151,7 +181,16 @@ class _Run:
             if not answered or isinstance(self._answers[0].error, InferTimeout):
                 self._give_up_region()
         if self._decoder.busy:
-            self._lane.replace_decoder("timeout" if time.monotonic() >= self._deadline else "given-up")
+            self._let_go_of_decoder()
+
+    def _let_go_of_decoder(self) -> None:
+        if not self._decoder.is_alive():
+            self._lane.replace_decoder("crashed")
+        elif time.monotonic() >= self._deadline:
+            self._lane.replace_decoder("timeout")
+        else:
+            with contextlib.suppress(DecoderCrashed):
+                self._decoder.stop()  # the next request sees whether it obeyed
 
     def _settled(self) -> bool:
         """Wait for the inference in flight; False if it does not end within `SETTLE_S`."""
@@ -187,7 +226,7 @@ class _Run:
             timeout_s=timeout_s,
             on_inferred=on_inferred,
         )
-        self._in_flight = _InFlight(views, started, call)
+        self._in_flight = _InFlight(started, call)
 
     def _take_answers(self) -> Iterator[Event]:
         os.eventfd_read(self._lane.wake)
@@ -208,17 +247,17 @@ class _Run:
         assert answer.probabilities is not None
         self._version = answer.version
         for probabilities in answer.probabilities:
-            k = len(self._probabilities)
+            slot = len(self._probabilities)
             self._probabilities.append(probabilities)
-            yield Event("view", {"view": k, **self._view(k)})
+            yield Event("view", {"view": self._decoded[slot]["view"], **self._view(slot)})
 
     def _give_up_region(self) -> None:
         if self._handoff == "system_shm":
             self._lane.quarantine()
 
-    def _view(self, k: int) -> dict[str, Any]:
-        times = self._decoded[k]
-        predictions = top_predictions(self._probabilities[k], self._spec.labels, self._job.top)
+    def _view(self, slot: int) -> dict[str, Any]:
+        times = self._decoded[slot]
+        predictions = top_predictions(self._probabilities[slot], self._spec.labels, self._job.top)
         return {"start_s": times["start_s"], "end_s": times["end_s"], "predictions": predictions}
 
     def _result(self, video: dict[str, Any]) -> dict[str, Any]:
@@ -228,16 +267,23 @@ class _Run:
             "infer": self._infer_ms,
             "total": self._job.spool_ms + _ms_since(self._started),
         }
-        return {
+        # By time again, so that equal views give equal bits in whichever order they came.
+        slots = sorted(range(len(self._probabilities)), key=lambda slot: self._decoded[slot]["view"])
+        mean = average([self._probabilities[slot] for slot in slots])
+        result = {
             "request_id": self._job.request_id,
             "model": self._spec.name,
             "version": self._version,
             "handoff": self._handoff,
-            "predictions": top_predictions(average(self._probabilities), self._spec.labels, self._job.top),
-            "views": [self._view(k) for k in range(len(self._probabilities))],
+            "predictions": top_predictions(mean, self._spec.labels, self._job.top),
+            "views": [self._view(slot) for slot in slots],
             "video": video,
             "timing_ms": {stage: round(ms, 2) for stage, ms in timing.items()},
         }
+        if self._job.views == AUTO:
+            reason = "all" if len(slots) == self._expected else "decided"
+            result["auto"] = {"planned": self._expected, "used": len(slots), "reason": reason}
+        return result
 
 
 def _ms_since(started: float) -> float:

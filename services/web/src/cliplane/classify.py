@@ -10,7 +10,7 @@ from itertools import chain
 from flask import Blueprint, Request, Response, current_app, g, jsonify, request
 
 from cliplane import journal, problems
-from cliplane.classification import Job
+from cliplane.classification import AUTO, Job
 from cliplane.classification import classify as classify_with
 from cliplane.errors import BadBody, BadQuery, UnknownModel
 from cliplane.lane import Lane
@@ -56,7 +56,7 @@ def read_job(upload: Request, settings: Settings) -> Job:
     model = upload.args.get("model", settings.default_model)
     if not _MODEL_NAME.fullmatch(model):
         raise UnknownModel("a model's name is letters, digits, _ . and -")
-    views = _whole_number(upload, "views", settings.max_views)
+    views = AUTO if upload.args.get("views") == AUTO else _whole_number(upload, "views", settings.max_views)
     top = _whole_number(upload, "top", 1000)
     path = upload.headers.get("X-Spool-Path", "")
     span, container = _locate(path, upload.content_type or "")
@@ -69,7 +69,7 @@ def _whole_number(upload: Request, name: str, most: int) -> int | None:
     if text is None:
         return None
     if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or not 1 <= int(text) <= most:
-        raise BadQuery(f"{name}: a whole number from 1 to {most}")
+        raise BadQuery(f"{name}: a whole number from 1 to {most}{' or auto' if name == 'views' else ''}")
     return int(text)
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 import structlog
 
 from cliplane import metrics
+from cliplane.cpus import available_cpus
 from cliplane.decoder.client import Decoder
 from cliplane.errors import HandoffError
 from cliplane.region import Region, create_private_region, create_region, sweep
@@ -23,6 +24,9 @@ log = structlog.get_logger()
 
 HANDOFF_RETRY_S = 5.0
 """How long a lane whose shared memory failed uses the gRPC payload before it tries again."""
+
+SETTLE_S = 0.3
+"""How long a request waits for the decoder to let go of a job given up before: a new decoder takes as long."""
 
 MOST_IN_QUARANTINE = 2
 """Regions a lane may keep for inferences that never ended; after that it uses the gRPC payload for a while."""
@@ -48,22 +52,23 @@ class Lane:
     @property
     def threads(self) -> int:
         """Decoder threads: the CPUs this container may use, divided among the lanes."""
-        return self.settings.decoder_threads or max(1, len(os.sched_getaffinity(0)) // self.settings.lanes)
+        return self.settings.decoder_threads or max(1, round(available_cpus() / self.settings.lanes))
 
     def close(self) -> None:
         """Give everything back; for the worker's end."""
         self._decoder.kill()
         for region in (self._region, *(region for _, region in self._quarantine)):
-            if region.name is not None:
-                self.triton.unregister(region)
-            region.close()
+            self._give_back(region)
         os.close(self.wake)
 
     def decoder(self) -> Decoder:
         """A living, idle decoder."""
-        worn_out = self._decoder.jobs >= self.settings.decoder_max_videos
-        if worn_out or self._decoder.busy or not self._decoder.is_alive():
-            self.replace_decoder("worn-out" if worn_out else "crashed")
+        if not self._decoder.is_alive() or self._decoder.busy:
+            self.replace_decoder("crashed")
+        elif not self._decoder.settle(SETTLE_S):
+            self.replace_decoder("given-up")
+        elif self._decoder.jobs >= self.settings.decoder_max_videos:
+            self.replace_decoder("worn-out")
         return self._decoder
 
     def replace_decoder(self, reason: str) -> None:
@@ -77,7 +82,7 @@ class Lane:
         self._release_quarantine()
         if self.settings.shared_memory and not self._registered and self._may_retry_handoff():
             try:
-                if self._region.name is None:
+                if not self._region.is_linked():
                     self._replace_region(create_region(self.settings.region_bytes, self._next_generation()))
                 self.triton.register(self._region)
                 self._registered = True
@@ -142,7 +147,9 @@ class Lane:
 
     def _release_quarantine(self) -> None:
         while self._quarantine and self._quarantine[0][0] < time.monotonic():
-            _, region = self._quarantine.pop(0)
-            if region.name is not None:
-                self.triton.unregister(region)
-            region.close()
+            self._give_back(self._quarantine.pop(0)[1])
+
+    def _give_back(self, region: Region) -> None:
+        if region.name is not None:
+            self.triton.unregister(region)
+        region.close()

@@ -15,11 +15,11 @@ from cliplane.errors import BadBody, NotAVideo
 HEAD_BYTES = 512
 """How much of a file `sniff` needs to see."""
 
-CONTAINERS = ("mp4", "mov", "matroska", "webm", "avi")
-# Not MPEG-TS: decord cannot seek to the first frame of one that has B-frames.
+CONTAINERS = ("mp4", "mov", "matroska", "webm", "avi", "mpegts")
 
 # First boxes of an ISO base media or QuickTime file (ISO/IEC 14496-12; QuickTime File Format, "wide", "pnot").
 _ISO_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_TS_PACKET = 188  # bytes, each starting with 0x47 (ISO/IEC 13818-1, 2.4.3.2)
 _EBML = b"\x1a\x45\xdf\xa3"
 
 
@@ -44,6 +44,8 @@ def sniff(head: bytes) -> str:
         return "webm" if b"\x42\x82\x84webm" in head[:64] else "matroska"
     if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
         return "avi"
+    if len(head) > 2 * _TS_PACKET and all(head[k * _TS_PACKET] == 0x47 for k in range(3)):
+        return "mpegts"
     raise NotAVideo(f"allowed: {', '.join(CONTAINERS)}")
 
 

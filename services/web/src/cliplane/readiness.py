@@ -74,6 +74,7 @@ class Readiness:
         if self._region is not None:
             self._triton.unregister(self._region)
             self._region.close()
+            self._region = None
 
     def _find_out(self) -> Ready:
         spec = self._triton.spec(self._settings.default_model)
@@ -91,7 +92,7 @@ class Readiness:
 
     def _round_trip(self, spec: ModelSpec) -> None:
         byte_size = spec.sampling.view_bytes
-        if self._region is None or self._region.byte_size != byte_size:
+        if self._region is None or self._region.byte_size != byte_size or not self._region.is_linked():
             self.close()
             self._region = create_region(byte_size, generation=0)
             self._region.memory[:] = np.random.default_rng(0).integers(0, 256, byte_size, np.uint8).tobytes()

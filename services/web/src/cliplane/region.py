@@ -49,6 +49,15 @@ class Region:
         """`byte_size` bytes from `offset`, not copied."""
         return memoryview(self.memory)[offset : offset + byte_size]
 
+    def is_linked(self) -> bool:
+        """Whether Triton could find it: it has a name, and the name is still its own in /dev/shm."""
+        if self.name is None:
+            return False
+        try:
+            return os.path.samestat((SHM / self.name).stat(), os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
+
     def unlink(self) -> None:
         """Take the name away; whoever has the memory mapped keeps it."""
         if self.name is not None:

@@ -2,7 +2,8 @@
 
 A *clip* is T frames at a temporal stride; a *view* is one clip and one crop; views = clips × crops. The clips'
 starts are spread evenly from the first frame to the last possible one, as pytorchvideo's
-ConstantClipsPerVideoSampler spreads them (a single clip is centred instead of taken from the start).
+ConstantClipsPerVideoSampler spreads them (a single clip is centred instead of taken from the start), then moved
+down to the stride's grid, by less than a stride: clips that overlap have their frames in common.
 """
 
 from __future__ import annotations
@@ -62,8 +63,24 @@ def plan_views(frame_count: int, sampling: Sampling) -> list[View]:
     else:
         count = min(sampling.clips, last_start + 1)
         starts = [round(k * last_start / (count - 1)) for k in range(count)] if count > 1 else [last_start // 2]
-        clips = [tuple(range(start, start + length * stride, stride)) for start in starts]
+        clips = [tuple(range(start, start + length * stride, stride)) for start in _on_grid(starts, stride)]
     return [View(frames, crop, sampling.crops) for frames in clips for crop in range(sampling.crops)]
+
+
+def _on_grid(starts: list[int], stride: int) -> list[int]:
+    """Starts moved down to multiples of the stride, so that clips that overlap show the same frames and each is
+    decoded once; moved by less than a stride, and not at all where there is one clip or two would become one."""
+    moved = [start - start % stride for start in starts]
+    return moved if len(starts) > 1 and len(set(moved)) == len(starts) else starts
+
+
+def coarse_to_fine(count: int) -> list[int]:
+    """0 … count - 1, so that any first few of them are spread over the whole: the middle, both ends, then halves of
+    the widest gap."""
+    order = [count // 2]
+    while len(order) < count:
+        order.append(max(range(count), key=lambda k: min(abs(k - taken) for taken in order)))
+    return order
 
 
 def scaled_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]:

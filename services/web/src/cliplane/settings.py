@@ -39,7 +39,13 @@ class Settings:
     max_views: int = _setting(30, "most views a request may ask for; more gets 400", low=1, high=1000)
     max_pixels: int = _setting(4096 * 2304, "largest frame, width x height; more gets 422", low=1)
     max_duration_s: float = _setting(7200.0, "longest video; more gets 422", low=0.1)
+    max_frames: int = _setting(1_000_000, "most frames of a video; more gets 422", low=1)
     max_streams: int = _setting(16, "most streams in a file; more gets 422", low=1)
+    codecs: str = _setting(
+        "h264,hevc,av1,vp8,vp9,mpeg4,mpeg1video,mpeg2video,msmpeg4v2,msmpeg4v3,mjpeg,prores,theora,vc1,wmv3,h263",
+        "video formats that may be decoded, by FFmpeg's names; another gets 422",
+    )
+    reader: str = _setting("pyav", "what reads the frames: pyav or decord")
     decoder_threads: int = _setting(0, "threads of one decoder; 0: CPUs of the container / lanes", low=0, high=64)
     decoder_memory_bytes: int = _setting(2048 * MIB, "address space of one decoder", low=256 * MIB)
     decoder_max_videos: int = _setting(500, "a decoder is replaced after this many videos", low=1)
@@ -80,6 +86,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingsError(f"CLIPLANE_LOG_LEVEL={settings.log_level!r}: debug, info, warning or error")
+    if settings.reader not in ("pyav", "decord"):
+        raise SettingsError(f"CLIPLANE_READER={settings.reader!r}: pyav or decord")
     if settings.infer_timeout_s > settings.request_timeout_s:
         raise SettingsError(
             f"CLIPLANE_INFER_TIMEOUT_S={settings.infer_timeout_s}: longer than CLIPLANE_REQUEST_TIMEOUT_S"

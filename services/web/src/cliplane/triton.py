@@ -72,12 +72,6 @@ class Triton:
         self._client = triton_grpc.InferenceServerClient(address, channel_args=options)
         self._specs: dict[str, tuple[float, str, ModelSpec]] = {}
 
-    def is_live(self) -> bool:
-        try:
-            return bool(self._client.is_server_live(client_timeout=CONTROL_TIMEOUT_S))
-        except InferenceServerException:
-            return False
-
     def server_version(self) -> str:
         """Triton's own version.
 

@@ -1,0 +1,27 @@
+"""A model that takes a fixed time for each view and knows nothing: what is left of a request is everything around it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    """Answers zeros after `ms_per_view` milliseconds a view."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        parameters = json.loads(args["model_config"])["parameters"]
+        self._view_s = float(parameters["ms_per_view"]["string_value"]) / 1000
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        answers = []
+        for request in requests:
+            views = pb_utils.get_input_tensor_by_name(request, "frames").shape()[0]
+            time.sleep(views * self._view_s)
+            output = pb_utils.Tensor("probabilities", np.zeros((views, 2), np.float32))
+            answers.append(pb_utils.InferenceResponse([output]))
+        return answers

@@ -1,0 +1,63 @@
+"""Reads frames with decord. What the headers say is read and checked with PyAV before decord sees the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import decord
+
+from cliplane.decoder.container import Limits, codec_name, open_container, read_timeline, url
+from cliplane.decoder.reader import Frame, VideoInfo
+from cliplane.errors import UndecodableVideo
+from cliplane.media import Span
+
+FRAMES_A_BATCH = 8
+"""How many frames decord hands over at a time: bounds the memory, and views appear while others decode."""
+
+
+class DecordReader:
+    """One open video; see `reader.Reader`."""
+
+    def __init__(self, path: str, span: Span | None, limits: Limits, threads: int) -> None:
+        container, stream = open_container(path, span, limits)
+        with container:
+            read_timeline(container, stream, path, limits)
+            codec = codec_name(stream)
+            if container.format.name == "mpegts":
+                # It cannot seek to the first frame of one that has B-frames.
+                raise UndecodableVideo("CLIPLANE_READER=decord does not read MPEG-TS")
+        decord.logging.set_level(decord.logging.QUIET)
+        self._url, self._threads = url(path, span), threads
+        video = self._open(-1, -1)
+        height, width = self._frames(video, [0])[0].shape[:2]
+        self.info = VideoInfo(codec, width, height, float(video.get_avg_fps()), len(video))
+        self._video: decord.VideoReader | None = None
+
+    def frames(self, numbers: Sequence[int], width: int, height: int) -> Iterator[tuple[int, Frame]]:
+        """The frames of these numbers in this order and this size, as they are decoded.
+
+        Raises:
+            UndecodableVideo: decord cannot go on with this file.
+        """
+        if self._video is None:  # decord scales inside its decoding pipeline, in the size it was opened with
+            self._video = self._open(width, height)
+        for start in range(0, len(numbers), FRAMES_A_BATCH):
+            batch = list(numbers[start : start + FRAMES_A_BATCH])
+            yield from zip(batch, self._frames(self._video, batch), strict=True)
+
+    def close(self) -> None:
+        self._video = None
+
+    def _open(self, width: int, height: int) -> decord.VideoReader:
+        try:
+            return decord.VideoReader(self._url, width=width, height=height, num_threads=self._threads)
+        except (decord.DECORDError, RuntimeError, AssertionError) as exc:
+            raise UndecodableVideo("the video stream cannot be opened") from exc
+
+    @staticmethod
+    def _frames(video: decord.VideoReader, numbers: list[int]) -> Frame:  # (N, H, W, C)
+        try:
+            frames: Frame = video.get_batch(numbers).asnumpy()
+        except (decord.DECORDError, RuntimeError, IndexError, StopIteration) as exc:
+            raise UndecodableVideo("a frame cannot be decoded") from exc
+        return frames

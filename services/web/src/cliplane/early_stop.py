@@ -1,0 +1,44 @@
+"""When have enough views been seen? Pure.
+
+The views of a video are few, and they are taken in an order that is spread over all of it, so those seen so far are
+treated as a sample of them without replacement. For each class that is not on top, let d_i be the lead of the top
+class in view i. If m of n views are known, the mean lead over all n differs from the mean over the m by an error whose
+standard deviation is s · sqrt((n - m) / (n · m)) (Cochran, Sampling Techniques, 3rd ed., 2.6), s being that of d_i.
+When the mean lead is more than `SURE` times as much for every other class, the top class is taken as decided.
+
+s cannot be known from one or two views, so it is as if `PRIOR_VIEWS` views with a deviation of `PRIOR_DEVIATION` had
+been seen before. How often the answer differs from that of all views: docs/models.md, by bench/early_stop.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+SURE = 2.5
+"""Standard deviations: for normally distributed leads a chance of 0.6 % to be wrong, each time it is asked."""
+
+PRIOR_VIEWS = 2.0
+PRIOR_DEVIATION = 0.25
+
+
+def is_decided(probabilities: Sequence[npt.NDArray[np.float32]], planned: int) -> bool:
+    """Whether the mean over all `planned` views can hardly have another top class than the mean over these.
+
+    Args:
+        probabilities: (classes,) of each view known so far, at least one.
+        planned: how many views there are in all.
+    """
+    known = len(probabilities)
+    if known >= planned:
+        return True
+    scores = np.stack(probabilities).astype(np.float64)  # (known, classes)
+    top = int(scores.mean(axis=0).argmax())
+    leads = scores[:, [top]] - np.delete(scores, top, axis=1)  # (known, classes - 1)
+    mean = leads.mean(axis=0)
+    squares = ((leads - mean) ** 2).sum(axis=0) + PRIOR_VIEWS * PRIOR_DEVIATION**2
+    deviation = np.sqrt(squares / (known - 1 + PRIOR_VIEWS))
+    return bool((mean > SURE * deviation * math.sqrt((planned - known) / (planned * known))).all())

@@ -1,0 +1,75 @@
+"""A lane whose library hangs: the request is over in time, the lane lives on. The decoder and Triton are real."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cliplane.classification import Job, classify
+from cliplane.decoder import client
+from cliplane.errors import DecodeTimeout
+from cliplane.lane import Lane
+from cliplane.settings import read_settings
+from cliplane.triton import Triton
+
+from tests import media
+
+TIMEOUT_S = 2
+
+STUB = """
+import sys, time, ctypes
+from cliplane.decoder import __main__ as decoder
+def open_reader(*_):
+    {hang}
+decoder.open_reader = open_reader
+decoder.main()
+"""
+
+
+@pytest.fixture
+def lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
+    monkeypatch.setattr(client, "SPOOL", tmp_path)
+    environ = {
+        "CLIPLANE_TRITON_GRPC": "triton:8001",
+        "CLIPLANE_SHARED_MEMORY": "false",
+        "CLIPLANE_REQUEST_TIMEOUT_S": str(TIMEOUT_S),
+        "CLIPLANE_INFER_TIMEOUT_S": str(TIMEOUT_S),
+    }
+    lane = Lane(read_settings(environ), Triton("triton:8001"))
+    yield lane
+    lane.close()
+
+
+def job(path: Path) -> Job:
+    return Job(str(path), None, "mp4", "camera_motion", None, 1, "hang", 0.0)
+
+
+@pytest.mark.parametrize(
+    "hang", ["time.sleep(1000)", "ctypes.PyDLL(None).sleep(1000)", "while True: pass"], ids=["sleeps", "GIL", "spins"]
+)
+def test_a_hang_inside_the_library_is_a_timeout_and_the_lane_lives(
+    lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hang: str
+) -> None:
+    (tmp_path / "video").write_bytes(media.clip("tilt_up"))
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "COMMAND", [sys.executable, "-c", STUB.format(hang=hang)])
+        lane.replace_decoder("test")
+        began = time.monotonic()
+        with pytest.raises(DecodeTimeout):
+            list(classify(lane, job(tmp_path / "video")))
+        assert time.monotonic() - began < TIMEOUT_S + 1
+    lane.replace_decoder("test")
+    *_, result = classify(lane, job(tmp_path / "video"))
+    assert result.data["predictions"][0]["label"] == "tilt_up"
+
+
+def test_a_stopped_job_leaves_the_decoder_to_the_next_request(lane: Lane, tmp_path: Path) -> None:
+    (tmp_path / "video").write_bytes(media.clip("zoom_in", frames=200))
+    events = classify(lane, job(tmp_path / "video"))
+    assert next(events).name == "video"
+    events.close()  # the client has left
+    *_, result = classify(lane, job(tmp_path / "video"))
+    assert result.data["predictions"][0]["label"] == "zoom_in"
