@@ -6,14 +6,15 @@ COMPOSE = docker compose $(if $(GPU),-f compose.yaml -f compose.gpu.yaml)
 # The tests have a stack of their own, beside one that may be running.
 export REPO := $(CURDIR)
 TEST_COMPOSE = HTTP_PORT=$(TEST_PORT) docker compose -p $(TEST_PROJECT) -f compose.yaml -f compose.test.yaml
+BENCH_COMPOSE = HTTP_PORT=0 docker compose -p cliplane-bench -f compose.yaml -f compose.test.yaml -f bench/compose.yaml
 TEST_PROJECT ?= cliplane-test
 TEST_PORT ?= 18080
 # Real clips beside the checkout are used where they are.
 export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/tests)
-IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) -e PYTHONPATH=$(CURDIR)/services/web/src cliplane-test:$(or $(IMAGE_TAG),dev)
-PY = services/web/src services/web/gunicorn.conf.py supervisor tests services/triton
+IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) -e PYTHONPATH=$(CURDIR)/services/web/src:$(CURDIR)/services/client/src cliplane-test:$(or $(IMAGE_TAG),dev)
+PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 
-.PHONY: help up down logs ps test fuzz smoke lint fmt shell clean lock
+.PHONY: help up down logs ps test fuzz bench smoke lint fmt shell clean lock
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -40,6 +41,12 @@ test: ## build, start a stack for the tests, run all of them in their container,
 fuzz: ## ten thousand mutated videos against the tests' stack (MUTANTS=n)
 	$(MAKE) test ARGS="tests/integration/test_fuzz.py -s" MUTANTS=$(or $(MUTANTS),10000)
 
+bench: ## measure, and write docs/benchmarks.md from it (ONLY=readers|overlap|length|views)
+	$(TEST_COMPOSE) --profile tests build -q
+	$(BENCH_COMPOSE) up -d
+	code=0; $(BENCH_COMPOSE) run --rm tests python -m bench.run $(ONLY) || code=$$?; \
+	  $(BENCH_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
+
 smoke: ## check a running stack over HTTP alone, without Docker: make smoke BASE=https://host
 	@test -d .venv-smoke || (python3 -m venv .venv-smoke && .venv-smoke/bin/pip -q install --require-hashes -r tests/e2e/requirements.txt)
 	BASE=$(or $(BASE),http://127.0.0.1:8080) .venv-smoke/bin/pytest -q -p no:cacheprovider tests/e2e
@@ -56,7 +63,7 @@ shell: ## a shell in the web container
 	$(COMPOSE) exec web bash
 
 clean: down ## remove the stack, its images and what the tests left
-	-docker image rm cliplane-web:dev cliplane-triton:dev cliplane-test:dev
+	-docker image rm $(foreach name,web triton test,cliplane-$(name):$(or $(IMAGE_TAG),dev))
 	rm -rf .venv-smoke artifacts
 
 lock: ## pin the dependencies again, with hashes (needs uv)

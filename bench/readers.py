@@ -1,10 +1,11 @@
 """Which library reads the views of a video the fastest? Same frame numbers, same size, same output.
 
-    python bench/readers.py SOURCE --work DIR --out readers.json [--rounds 3]
+    python -m bench.readers SOURCE --work DIR --out readers.json [--rounds 3]
 
-Every reader opens the file, reads the frames of 10 views (T=13, stride 6, as X3D-S) at a short side of 182 into one array, and closes
-it. The readers take turns within a round, so a machine that drifts does not decide; the median over rounds counts. SSIM is the least over
-all frames, of the luma, against a whole decode by PyAV that leaves nothing out, resized at once to the same size.
+Every reader opens the file, reads the frames of 10 views (T=13, stride 6, as X3D-S) at a short side of 182 into one
+array, and closes it. The readers take turns within a round, so a machine that drifts does not decide; the median over
+rounds counts. SSIM is the least over all frames, of the luma, against a whole decode by PyAV that leaves nothing out,
+resized at once to the same size.
 """
 
 from __future__ import annotations
@@ -14,23 +15,20 @@ import json
 import multiprocessing
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import av
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "services" / "web" / "src"))
-
-import videos
 from cliplane.decoder.container import Limits
 from cliplane.decoder.pyav_reader import PyavReader
 from cliplane.decoder.reader import open_reader
 from cliplane.sampling import Sampling, plan_views, scaled_size
 from cliplane.settings import Settings
+from numpy.lib.stride_tricks import sliding_window_view
+
+from bench import videos
 
 X3D_S = Sampling(13, 6, 182, 182, 182, clips=10, crops=1)
 LIMITS = Limits(**{name: getattr(Settings(), name) for name in Limits.__dataclass_fields__})
@@ -101,8 +99,7 @@ def torchcodec(
         seek_mode="approximate",
         transforms=[v2.Resize((height, width))],
     )
-    for number, frame in zip(numbers, decoder.get_frames_at(numbers).data.numpy(), strict=True):
-        yield number, frame
+    yield from zip(numbers, decoder.get_frames_at(numbers).data.numpy(), strict=True)
 
 
 READERS: dict[str, Read] = {

@@ -1,9 +1,9 @@
 """Videos to measure with, made from one real clip: other sizes, codecs, keyframe distances and lengths.
 
-    python bench/videos.py SOURCE DIR
+    python -m bench.videos SOURCE DIR
 
-Standard sizes and codecs are encoded once (10 s, 30 frames a second, the source played to and fro); long ones repeat the packets of a
-short one, which costs no encoding.
+Standard sizes and codecs are encoded once (10 s, 30 frames a second, the source played to and fro); long ones repeat
+the packets of a short one, which costs no encoding.
 """
 
 from __future__ import annotations

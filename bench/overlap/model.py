@@ -1,4 +1,4 @@
-"""A model that takes a fixed time for each view and knows nothing: what is left of a request is everything around it."""
+"""A model that takes a fixed time a view and knows nothing: what is left of a request is everything around it."""
 
 from __future__ import annotations
 

@@ -2,9 +2,10 @@
 
     make bench ONLY=overlap
 
-The write-up that Cliplane comes from got "nearly 2×" from asyncio. Four ways to answer the same request of 10 views, with the same
-reader, the same frames and the same Triton, in turns: one after the other; asyncio (decoding in a thread, an awaited inference a view);
-two threads and a queue; Cliplane. The first three are bare: no HTTP, no process of their own. The bound is max(decode, infer).
+The write-up that Cliplane comes from got "nearly 2×" from asyncio. Four ways to answer the same request of 10 views,
+with the same reader, the same frames and the same Triton, in turns: one after the other; asyncio (decoding in a thread,
+an awaited inference a view); two threads and a queue; Cliplane. The first three are bare: no HTTP, no process of their
+own. The bound is max(decode, infer).
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,18 +28,16 @@ import httpx
 import numpy as np
 import tritonclient.grpc as triton_grpc
 import tritonclient.grpc.aio as triton_aio
-
-HERE = Path(__file__).parent
-REPOSITORY = HERE.parents[1]
-sys.path[:0] = [str(HERE.parent)]
-
-import videos
 from cliplane.decoder.container import Limits, silence
 from cliplane.decoder.reader import open_reader
 from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
 from cliplane.settings import Settings
 
-PROJECT = "cliplane-bench"
+from bench import videos
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
+PROJECT = "cliplane-overlap"
 SAMPLING = Sampling(13, 6, 182, 182, 182, clips=10, crops=1)
 LIMITS = Limits(**{name: getattr(Settings(), name) for name in Limits.__dataclass_fields__})
 ROUNDS = 7

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -132,6 +134,20 @@ def real(predict: Predict, footage: dict[str, textures.Texture]) -> dict[str, ob
     return {"videos": every["all"]["all"], **tables, "wrong": wrong}
 
 
+def speed(predict: Predict) -> dict[str, float]:
+    """Milliseconds of one view, and of one of a batch of 8: medians."""
+    result = {}
+    for views in (1, 8):
+        frames = np.random.default_rng(0).integers(0, 256, (views, CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
+        times = []
+        for _ in range(60):
+            began = time.perf_counter()
+            predict(frames)
+            times.append(time.perf_counter() - began)
+        result[f"ms_a_view_of_{views}"] = round(statistics.median(times[10:]) / views * 1000, 2)
+    return result
+
+
 def tables(metrics: dict[str, Any]) -> str:
     """The card's tables, in Markdown."""
     generated = metrics["held_out_pictures_and_speeds"]
@@ -170,6 +186,7 @@ def main() -> None:
     seen = collect(args, held_out=False)
     metrics = {
         "labels": LABELS,
+        "speed": speed(predict),
         "held_out_pictures_and_speeds": held_out(predict, never_seen, clean=False),
         "held_out_pictures_and_speeds_clean": held_out(predict, never_seen, clean=True),
         "real_footage_never_seen": real(predict, never_seen.footage),

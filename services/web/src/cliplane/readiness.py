@@ -66,9 +66,11 @@ class Readiness:
                     self._answer = error
                 self._asked_at = time.monotonic()
                 self._log_change(before)
-        if isinstance(self._answer, CliplaneError):
-            raise self._answer
-        return self._answer
+            answer = self._answer
+        if isinstance(answer, CliplaneError):
+            # A new one: an exception that several threads raise would gather all their tracebacks.
+            raise type(answer)(answer.detail) from answer.__cause__
+        return answer
 
     def close(self) -> None:
         if self._region is not None:

@@ -1,0 +1,26 @@
+"""A Cliplane server from Python: `Client` and `AsyncClient`, their results and their errors."""
+
+from cliplane_client.client import AsyncClient, Client, Event
+from cliplane_client.errors import Busy, CannotConnect, ClientError, NotReady, Problem, Refused, TimedOut
+from cliplane_client.results import Model, Prediction, Result, Video, View
+from cliplane_client.shrinking import Shrinking, shrink
+
+__all__ = [
+    "AsyncClient",
+    "Busy",
+    "CannotConnect",
+    "Client",
+    "ClientError",
+    "Event",
+    "Model",
+    "NotReady",
+    "Prediction",
+    "Problem",
+    "Refused",
+    "Result",
+    "Shrinking",
+    "TimedOut",
+    "Video",
+    "View",
+    "shrink",
+]

@@ -1,0 +1,290 @@
+"""`Client` and `AsyncClient`: the server's HTTP contract as methods. What both have in common is in functions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from cliplane_client import results
+from cliplane_client.errors import CannotConnect, NotReady, Problem, problem
+
+DEFAULT_BASE = "http://127.0.0.1:8080"
+BASE_VARIABLE = "CLIPLANE_BASE"
+
+CHUNK_BYTES = 256 * 1024
+_STREAM = {"Accept": "text/event-stream"}
+
+Source = Path | str | bytes
+
+
+class Event(NamedTuple):
+    """One step of an answer: "video", "view" (one each), then "result"; data as in the HTTP contract."""
+
+    name: str
+    data: dict[str, Any]
+
+
+def base_url(base: str | None) -> str:
+    """The server: as given, or of the environment, or this machine's."""
+    return (base or os.environ.get(BASE_VARIABLE) or DEFAULT_BASE).rstrip("/")
+
+
+class _Shared:
+    def __init__(self, base: str | None = None, *, timeout_s: float = 120.0, retries: int = 5) -> None:
+        """`retries`: how often a request is repeated that was answered by 503 or met no server."""
+        self.base = base_url(base)
+        self.retries = retries
+        self._timeout = httpx.Timeout(timeout_s, connect=5.0)
+
+
+class Client(_Shared):
+    """One server, one request at a time; safe to use from several threads."""
+
+    def __init__(self, base: str | None = None, *, timeout_s: float = 120.0, retries: int = 5) -> None:
+        super().__init__(base, timeout_s=timeout_s, retries=retries)
+        self._http = httpx.Client(base_url=self.base, timeout=self._timeout)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def classify(
+        self, source: Source, *, model: str | None = None, views: int | str | None = None, top: int = 5
+    ) -> results.Result:
+        """The labels of a video: a path, or its bytes.
+
+        Raises:
+            Refused: this video or query; Busy, NotReady: still, after all retries; TimedOut; CannotConnect.
+        """
+        *_, last = self.stream(source, model=model, views=views, top=top)
+        return results.result(last.data)
+
+    def stream(
+        self, source: Source, *, model: str | None = None, views: int | str | None = None, top: int = 5
+    ) -> Iterator[Event]:
+        """The same, step by step, while it happens."""
+        query = _query(model, views, top)
+        for attempt in range(self.retries + 1):
+            try:
+                with _translated(), _open(source) as body:
+                    request = self._http.build_request(
+                        "POST", "/v1/classify", params=query, content=_chunks(body), headers=_headers(source)
+                    )
+                    answer = self._http.send(request, stream=True)
+                    try:
+                        if answer.status_code != 200:
+                            answer.read()
+                            raise _problem(answer)
+                        yield from _events(answer.iter_lines())
+                    finally:
+                        answer.close()
+                    return
+            except (NotReady, CannotConnect) as error:
+                if attempt == self.retries:
+                    raise
+                time.sleep(_pause_s(error, attempt))
+
+    def models(self) -> list[results.Model]:
+        """The models that are ready."""
+        return results.models(self._get("/v1/models"))
+
+    def health(self) -> dict[str, Any]:
+        """What /readyz says.
+
+        Raises:
+            NotReady: the server runs and cannot answer, and why; CannotConnect: nobody is there.
+        """
+        return self._get("/readyz")
+
+    def uplink(self) -> float:
+        """Bytes a second towards the server, by sending it a little that is no video, which it refuses."""
+        self._get("/livez")  # the connection is there already when the clock starts
+        began = time.perf_counter()
+        self._get("/livez")
+        round_trip_s = time.perf_counter() - began
+        data = bytes(2 * CHUNK_BYTES)
+        began = time.perf_counter()
+        with _translated():
+            self._http.post("/v1/classify", content=data)
+        return len(data) / max(time.perf_counter() - began - round_trip_s, 1e-4)
+
+    def _get(self, path: str) -> dict[str, Any]:
+        with _translated():
+            answer = self._http.get(path)
+        if answer.status_code != 200:
+            raise _problem(answer)
+        body: dict[str, Any] = answer.json()
+        return body
+
+
+class AsyncClient(_Shared):
+    """One server; any number of requests at a time."""
+
+    def __init__(self, base: str | None = None, *, timeout_s: float = 120.0, retries: int = 5) -> None:
+        super().__init__(base, timeout_s=timeout_s, retries=retries)
+        self._http = httpx.AsyncClient(base_url=self.base, timeout=self._timeout)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def classify(
+        self, source: Source, *, model: str | None = None, views: int | str | None = None, top: int = 5
+    ) -> results.Result:
+        """As `Client.classify`."""
+        last: Event | None = None
+        async for event in self.stream(source, model=model, views=views, top=top):
+            last = event
+        assert last is not None
+        return results.result(last.data)
+
+    async def stream(
+        self, source: Source, *, model: str | None = None, views: int | str | None = None, top: int = 5
+    ) -> AsyncIterator[Event]:
+        """As `Client.stream`."""
+        query = _query(model, views, top)
+        for attempt in range(self.retries + 1):
+            try:
+                with _translated():
+                    async with _async_open(source) as body:
+                        request = self._http.build_request(
+                            "POST", "/v1/classify", params=query, content=body, headers=_headers(source)
+                        )
+                        answer = await self._http.send(request, stream=True)
+                        try:
+                            if answer.status_code != 200:
+                                await answer.aread()
+                                raise _problem(answer)
+                            parser = _Parser()
+                            async for line in answer.aiter_lines():
+                                if event := parser.feed(line):
+                                    yield event
+                        finally:
+                            await answer.aclose()
+                        return
+            except (NotReady, CannotConnect) as error:
+                if attempt == self.retries:
+                    raise
+                await asyncio.sleep(_pause_s(error, attempt))
+
+    async def models(self) -> list[results.Model]:
+        """The models that are ready."""
+        return results.models(await self._get("/v1/models"))
+
+    async def health(self) -> dict[str, Any]:
+        """As `Client.health`."""
+        return await self._get("/readyz")
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        with _translated():
+            answer = await self._http.get(path)
+        if answer.status_code != 200:
+            raise _problem(answer)
+        body: dict[str, Any] = answer.json()
+        return body
+
+
+def _query(model: str | None, views: int | str | None, top: int) -> dict[str, str]:
+    query = {"model": model, "views": views, "top": top}
+    return {name: str(value) for name, value in query.items() if value is not None}
+
+
+def _size(source: Source) -> int:
+    return len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+
+
+def _headers(source: Source) -> dict[str, str]:
+    return {**_STREAM, "Content-Type": "application/octet-stream", "Content-Length": str(_size(source))}
+
+
+@contextmanager
+def _open(source: Source) -> Iterator[Any]:
+    if isinstance(source, bytes):
+        yield source
+        return
+    with Path(source).open("rb") as file:
+        yield file
+
+
+def _chunks(body: Any) -> Iterator[bytes]:
+    if isinstance(body, bytes):
+        yield from (body[i : i + CHUNK_BYTES] for i in range(0, len(body), CHUNK_BYTES))
+        return
+    while chunk := body.read(CHUNK_BYTES):
+        yield chunk
+
+
+@asynccontextmanager
+async def _async_open(source: Source) -> AsyncIterator[AsyncIterator[bytes]]:
+    with _open(source) as body:
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for chunk in _chunks(body):
+                yield chunk
+
+        yield chunks()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except httpx.TransportError as exc:
+        raise CannotConnect(f"{type(exc).__name__}: {exc}") from exc
+
+
+def _problem(answer: httpx.Response) -> Problem:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = {}
+    retry_after = answer.headers.get("retry-after", "")
+    return problem(answer.status_code, body, float(retry_after) if retry_after.isdigit() else 0.0)
+
+
+def _pause_s(error: Exception, attempt: int) -> float:
+    """How long to wait before the next attempt: as the server wishes, else longer each time."""
+    wished = error.retry_after_s if isinstance(error, NotReady) else 0.0
+    return wished or min(0.5 * 2**attempt, 8.0)
+
+
+class _Parser:
+    """Server-sent events, line by line."""
+
+    def __init__(self) -> None:
+        self._name = ""
+
+    def feed(self, line: str) -> Event | None:
+        if line.startswith("event: "):
+            self._name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            data = json.loads(line.removeprefix("data: "))
+            if self._name == "error":
+                raise problem(int(data.get("status", 500)), data)
+            return Event(self._name, data)
+        return None
+
+
+def _events(lines: Iterator[str]) -> Iterator[Event]:
+    parser = _Parser()
+    for line in lines:
+        if event := parser.feed(line):
+            yield event

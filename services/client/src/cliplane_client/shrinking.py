@@ -1,0 +1,113 @@
+"""Make a video small before it is uploaded, where that is faster: to the short side that the model looks at anyway.
+
+Every frame is kept: a model's stride counts frames, so another frame rate would be another speed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+
+CRF = 23
+PRESET = "veryfast"
+MARGIN = 1.5
+"""Short side of what is sent, as a multiple of the model's: its own resize then works on more than enough pixels."""
+
+SAMPLE_FRAMES = 45
+GAIN = 0.9
+"""Shrinking must be expected to take less than this part of the time, or the file goes as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shrinking:
+    """What was sent and why. `uplink` in bytes a second, 0.0 where it was not measured."""
+
+    path: Path
+    was_shrunk: bool
+    reason: str
+    raw_bytes: int
+    sent_bytes: int
+    encode_s: float = 0.0
+    uplink: float = 0.0
+
+
+def shrink(path: Path, short_side: int, folder: Path, *, most_frames: int | None = None) -> tuple[Path, int, float]:
+    """Write the video smaller, as H.264 without sound; (where, how many frames, how many seconds it took).
+
+    Raises:
+        av.FFmpegError: it cannot be read here. The server may still read it.
+    """
+    began = time.perf_counter()
+    small = folder / f"{path.stem}.small.mp4"
+    frames = 0
+    with av.open(str(path)) as source, av.open(str(small), "w", options={"movflags": "faststart"}) as output:
+        stream = source.streams.video[0]
+        stream.thread_type = "AUTO"
+        width, height = _size(stream.width, stream.height, short_side)
+        rate = stream.average_rate or stream.guessed_rate or 25
+        target = output.add_stream("libx264", rate=rate, options={"crf": str(CRF), "preset": PRESET})
+        target.width, target.height, target.pix_fmt = width, height, "yuv420p"
+        if matrix := stream.codec_context.coded_side_data.get("display_matrix"):
+            target.set_display_matrix(list(memoryview(bytes(matrix)).cast("i")))
+        for frame in source.decode(stream):
+            output.mux(target.encode(_smaller(frame, width, height)))
+            frames += 1
+            if frames == most_frames:
+                break
+        output.mux(target.encode())
+    return small, frames, time.perf_counter() - began
+
+
+def choose(path: Path, short_side: int, mode: str, folder: Path, uplink: Callable[[], float]) -> Shrinking:
+    """What to send of a video. `mode`: "off", "on" or "auto"; `uplink` measures bytes a second, if need be."""
+    raw = path.stat().st_size
+    as_it_is = Shrinking(path, False, "not asked for", raw, raw)
+    if mode == "off":
+        return as_it_is
+    side = round(short_side * MARGIN)
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            if min(stream.width, stream.height) <= side:
+                return Shrinking(path, False, f"its short side is {side} or less already", raw, raw)
+            total = _frame_count(container)
+        speed = uplink() if mode == "auto" else 0.0
+        if mode == "auto":
+            with tempfile.TemporaryDirectory() as trial:
+                sample, frames, seconds = shrink(path, side, Path(trial), most_frames=SAMPLE_FRAMES)
+                part = frames / max(total, frames)
+                expected_s = seconds / part + sample.stat().st_size / part / speed
+            if expected_s > GAIN * raw / speed:
+                reason = f"sending takes {raw / speed:.1f} s, shrinking and sending about {expected_s:.1f} s"
+                return Shrinking(path, False, reason, raw, raw, uplink=speed)
+        small, _, seconds = shrink(path, side, folder)
+    except (av.FFmpegError, IndexError, ValueError) as error:
+        return Shrinking(path, False, f"it cannot be read here ({type(error).__name__})", raw, raw)
+    sent = small.stat().st_size
+    if sent >= raw:
+        return Shrinking(path, False, "it would not be smaller", raw, raw, seconds, speed)
+    return Shrinking(small, True, f"to a short side of {side}", raw, sent, seconds, speed)
+
+
+def _size(width: int, height: int, short_side: int) -> tuple[int, int]:
+    scale = short_side / min(width, height)
+    return round(width * scale / 2) * 2, round(height * scale / 2) * 2
+
+
+def _smaller(frame: VideoFrame, width: int, height: int) -> VideoFrame:
+    small = frame.reformat(width, height, "yuv420p", interpolation="AREA")
+    small.pts, small.time_base = frame.pts, frame.time_base
+    return small
+
+
+def _frame_count(container: InputContainer) -> int:
+    stream = container.streams.video[0]
+    duration_s = (container.duration or 0) / av.time_base
+    return stream.frames or round(duration_s * float(stream.average_rate or 25))
