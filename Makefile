@@ -7,6 +7,7 @@ COMPOSE = docker compose $(if $(GPU),-f compose.yaml -f compose.gpu.yaml)
 export REPO := $(CURDIR)
 TEST_COMPOSE = HTTP_PORT=$(TEST_PORT) docker compose -p $(TEST_PROJECT) -f compose.yaml -f compose.test.yaml
 BENCH_COMPOSE = HTTP_PORT=0 docker compose -p cliplane-bench -f compose.yaml -f compose.test.yaml -f bench/compose.yaml
+EXPORTER = cliplane-exporter:$(or $(IMAGE_TAG),dev)
 TEST_PROJECT ?= cliplane-test
 TEST_PORT ?= 18080
 # Real clips beside the checkout are used where they are.
@@ -14,7 +15,7 @@ export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/te
 IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) -e PYTHONPATH=$(CURDIR)/services/web/src:$(CURDIR)/services/client/src cliplane-test:$(or $(IMAGE_TAG),dev)
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 
-.PHONY: help up down logs ps test fuzz bench smoke lint fmt shell clean lock
+.PHONY: help up down logs ps test fuzz bench model model-rm test-models smoke lint fmt shell clean lock
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -38,6 +39,10 @@ test: ## build, start a stack for the tests, run all of them in their container,
 	code=0; $(TEST_COMPOSE) run --rm tests pytest $(ARGS) || code=$$?; \
 	  $(TEST_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
 
+test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (builds an image of 6 GB)
+	docker build -q -f docker/exporter.Dockerfile -t $(EXPORTER) . >/dev/null
+	$(MAKE) test ARGS="tests/models $(ARGS)"
+
 fuzz: ## ten thousand mutated videos against the tests' stack (MUTANTS=n)
 	$(MAKE) test ARGS="tests/integration/test_fuzz.py -s" MUTANTS=$(or $(MUTANTS),10000)
 
@@ -46,6 +51,17 @@ bench: ## measure, and write docs/benchmarks.md from it (ONLY=readers|overlap|le
 	$(BENCH_COMPOSE) up -d
 	code=0; $(BENCH_COMPOSE) run --rm tests python -m bench.run $(ONLY) || code=$$?; \
 	  $(BENCH_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
+
+model: ## bring a model: NAME=x3d_s (CHECKPOINT= LABELS= AS= SAMPLING= PRECISION=f32|bf16)
+	docker build -q -f docker/exporter.Dockerfile -t $(EXPORTER) . >/dev/null
+	mkdir -p .weights && docker run --rm --user $$(id -u):$$(id -g) -v $(CURDIR)/services/triton:/triton -v $(CURDIR)/.weights:/cache \
+	  $(foreach file,$(CHECKPOINT) $(LABELS),-v $(abspath $(file)):/in/$(notdir $(file)):ro) $(EXPORTER) $(NAME) --models /triton/models \
+	  $(if $(CHECKPOINT),--checkpoint /in/$(notdir $(CHECKPOINT))) $(if $(LABELS),--labels /in/$(notdir $(LABELS))) \
+	  $(if $(AS),--as $(AS)) $(if $(SAMPLING),--sampling $(SAMPLING)) $(if $(PRECISION),--precision $(PRECISION))
+
+model-rm: ## take a model away: NAME=x3d_s
+	@test -n "$(NAME)" -a -d "services/triton/models/$(NAME)" || { echo "make model-rm: there is no model '$(NAME)'"; exit 1; }
+	mkdir -p services/triton/.models.old && mv services/triton/models/$(NAME) services/triton/.models.old/ && rm -rf services/triton/.models.old
 
 smoke: ## check a running stack over HTTP alone, without Docker: make smoke BASE=https://host
 	@test -d .venv-smoke || (python3 -m venv .venv-smoke && .venv-smoke/bin/pip -q install --require-hashes -r tests/e2e/requirements.txt)

@@ -1,0 +1,91 @@
+"""Weights from a file nobody vouches for: read without running its code, and fitted to a network or refused by name."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+_WRAPPERS = ("model_state", "state_dict", "model_state_dict", "model")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
+_SHOWN = 5
+
+
+class BadCheckpoint(Exception):
+    """The file is no checkpoint, or not one of this network."""
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint, with the names that the bare network has.
+
+    Raises:
+        BadCheckpoint: it is missing, truncated, wants to run code, or holds no tensors.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise BadCheckpoint(f"{path}: there is no such file") from None
+    except pickle.UnpicklingError as exc:
+        if "weights_only" in str(exc) or "Unsupported" in str(exc):
+            raise BadCheckpoint(f"{path}: it holds more than tensors, and is not run to find out what") from exc
+        raise BadCheckpoint(f"{path}: it is not a checkpoint of PyTorch's") from exc
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as exc:
+        raise BadCheckpoint(f"{path}: it is cut off, or not a checkpoint of PyTorch's") from exc
+    for _ in range(3):
+        wrapper = next((k for k in _WRAPPERS if isinstance(found, dict) and isinstance(found.get(k), dict)), None)
+        if wrapper is None:
+            break
+        found = found[wrapper]
+    if not isinstance(found, dict):
+        raise BadCheckpoint(f"{path}: it holds a {type(found).__name__}, not a dict of tensors")
+    tensors = {str(name): value for name, value in found.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise BadCheckpoint(f"{path}: it holds no tensors")
+    return _without_prefixes(tensors)
+
+
+def _without_prefixes(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    while True:
+        prefix = next((p for p in _PREFIXES if all(name.startswith(p) for name in tensors)), None)
+        if prefix is None:
+            return tensors
+        tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+
+
+def class_count(tensors: dict[str, torch.Tensor], head_weight: str) -> int:
+    """How many classes the weights were trained for.
+
+    Raises:
+        BadCheckpoint: they have no such head.
+    """
+    if head_weight not in tensors:
+        names = ", ".join(list(tensors)[:_SHOWN])
+        raise BadCheckpoint(f"it has no {head_weight}, so it is not of this network; its first tensors are {names}")
+    return int(tensors[head_weight].shape[0])
+
+
+def fit(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Put the weights into the network.
+
+    Raises:
+        BadCheckpoint: naming the first tensors that are missing, left over, or of another shape.
+    """
+    wanted = network.state_dict()
+    missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
+    extra = [name for name in tensors if name not in wanted]
+    shapes = [
+        f"{name} is {tuple(tensors[name].shape)}, the network has {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in tensors and tensors[name].shape != wanted[name].shape
+    ]
+    problems = [
+        f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}"
+        for what, names in (("missing", missing), ("left over", extra), ("of another shape", shapes))
+        if names
+    ]
+    if problems:
+        raise BadCheckpoint("; ".join(problems))
+    network.load_state_dict(tensors, strict=False)
