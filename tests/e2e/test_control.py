@@ -40,7 +40,7 @@ def test_every_documented_address_answers_as_documented(http: httpx.Client) -> N
             assert answer.headers["content-type"].split(";")[0] in content, path
 
 
-@pytest.mark.parametrize("path", ["/", "/index.html", "/app.js", "/style.css"])
+@pytest.mark.parametrize("path", ["/", "/index.html", "/app.js", "/upload.js", "/card.js", "/style.css"])
 def test_the_page_s_files_can_be_read(http: httpx.Client, path: str) -> None:
     answer = http.get(path)
     assert answer.status_code == 200

@@ -1,0 +1,35 @@
+// One request: a file up, events down. Knows nothing of the page.
+
+/**
+ * Sends `file` and calls the listeners as things happen; returns what aborts it.
+ * listeners: progress(part of 1), video(data), view(data), result(data), failed(problem), cancelled(), ended().
+ */
+export function upload(file, query, listeners) {
+  // XMLHttpRequest and not fetch: only it reports the upload's progress.
+  const request = new XMLHttpRequest();
+  let read = 0;
+  request.open("POST", `v1/classify?${query}`);
+  request.setRequestHeader("Accept", "text/event-stream, application/json;q=0.5");
+  request.upload.onprogress = ({ loaded, total }) => listeners.progress(loaded / total);
+  request.onprogress = () => {
+    if (request.status !== 200) return;
+    for (let end; (end = request.responseText.indexOf("\n\n", read)) >= 0; read = end + 2) {
+      const [, name, data] = request.responseText.slice(read, end).match(/^event: (.*)\ndata: (.*)$/);
+      listeners[name === "error" ? "failed" : name](JSON.parse(data));
+    }
+  };
+  request.onload = () => { if (request.status !== 200) listeners.failed(problemOf(request)); };
+  request.onerror = () => listeners.failed({ title: "The server cannot be reached" });
+  request.onabort = () => listeners.cancelled();
+  request.onloadend = () => listeners.ended();
+  request.send(file);
+  return () => request.abort();
+}
+
+function problemOf(request) {
+  try {
+    return JSON.parse(request.responseText);
+  } catch {
+    return { title: `The server answered ${request.status}` };
+  }
+}
