@@ -67,12 +67,14 @@ def encode(
     options: dict[str, str] | None = None,
     pixels: str = "yuv420p",
     muxer: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
 ) -> bytes:
     """A file of these frames; `options` are the encoder's, `muxer` the container's."""
     with (
         tempfile.NamedTemporaryFile() as file,  # some of the containers' options need a real one
         av.open(file.name, "w", format=container, options=muxer or {}) as output,
     ):
+        output.metadata.update(metadata or {})
         stream = None
         for frame in frames:
             if stream is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import sys
 import time
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 from cliplane.classification import Job, classify
 from cliplane.decoder import client
-from cliplane.errors import DecodeTimeout
+from cliplane.errors import DecodeTimeout, UndecodableVideo
 from cliplane.lane import Lane
 from cliplane.settings import read_settings
 from cliplane.triton import Triton
@@ -73,3 +75,20 @@ def test_a_stopped_job_leaves_the_decoder_to_the_next_request(lane: Lane, tmp_pa
     events.close()  # the client has left
     *_, result = classify(lane, job(tmp_path / "video"))
     assert result.data["predictions"][0]["label"] == "zoom_in"
+
+
+def test_a_file_that_changes_while_it_is_read_is_answered_or_refused(lane: Lane, tmp_path: Path) -> None:
+    for harm in (b"", b"garbage" * 10_000):
+        path = tmp_path / "video"
+        path.write_bytes(media.clip("zoom_in", frames=300, width=640, height=480))
+        events = classify(lane, dataclasses.replace(job(path), views=10))
+        assert next(events).name == "video"
+        with path.open("r+b") as file:
+            file.seek(4000)
+            file.write(harm)
+            file.truncate()
+        with contextlib.suppress(UndecodableVideo):
+            assert [event.name for event in events][-1] == "result"
+    path.write_bytes(media.clip("tilt_up"))
+    *_, result = classify(lane, job(path))
+    assert result.data["predictions"][0]["label"] == "tilt_up"

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tests import media
 from tests.integration.conftest import BASE, InBackground, Stack, classify, long_video, video, wait_until
 
 
@@ -116,3 +117,18 @@ def test_a_request_in_the_queue_is_answered(ready: Stack) -> None:
     requests = [InBackground(body, views=8) for _ in range(4)]
     answers = [request.result() for request in requests]
     assert [answer.status_code for answer in answers if answer is not None] == [200] * 4
+
+
+def test_nothing_of_a_file_reaches_a_log(ready: Stack) -> None:
+    began, marker = time.time(), uuid.uuid4().hex
+    good = bytearray(video("pan_left"))
+    at = good.index(b"isom")
+    named = media.encode(media.moving_camera("static", frames=9), metadata={"title": marker, "comment": marker})
+    broken = named.replace(b"avcC", marker[:4].encode()).replace(b"stts", marker[4:8].encode())
+    assert marker.encode() in named
+    for body in (named, broken, bytes(good[:at]) + marker.encode() + bytes(good[at:]), marker.encode() * 100):
+        httpx.post(f"{BASE}/v1/classify", content=body, timeout=60)
+        httpx.post(f"{BASE}/v1/classify", files={"video": (f"{marker}.mp4", body)}, timeout=60)
+    wait_until(lambda: len([x for x in ready.log(since=began) if x["event"] == "access"]) >= 8, what="the access log")
+    assert marker not in ready.raw_log("web", since=began)
+    assert marker not in ready.raw_log("triton", since=began)

@@ -192,6 +192,7 @@ def test_settings_have_defaults_and_are_read() -> None:
         ("CLIPLANE_SHARED_MEMORY", "maybe"),
         ("CLIPLANE_LOG_LEVEL", "loud"),
         ("CLIPLANE_READER", "vlc"),
+        ("CLIPLANE_CONTAINERS", "mp4,flv"),
         ("CLIPLANE_INFER_TIMEOUT_S", "600"),
     ],
 )

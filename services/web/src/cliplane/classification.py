@@ -146,7 +146,8 @@ class _Run:
                 self._infer_what_is_decoded()
                 ready = selector.select(max(0.0, self._deadline - time.monotonic()))
                 if not ready:
-                    raise DecodeTimeout() if self._decoder.busy else InferTimeout()
+                    limit = f"CLIPLANE_REQUEST_TIMEOUT_S={settings.request_timeout_s:g}"
+                    raise DecodeTimeout(limit) if self._decoder.busy else InferTimeout(limit)
                 for key, _ in ready:
                     if key.fd == self._lane.wake:
                         yield from self._take_answers()

@@ -59,7 +59,7 @@ def read_job(upload: Request, settings: Settings) -> Job:
     views = AUTO if upload.args.get("views") == AUTO else _whole_number(upload, "views", settings.max_views)
     top = _whole_number(upload, "top", 1000)
     path = upload.headers.get("X-Spool-Path", "")
-    span, container = _locate(path, upload.content_type or "")
+    span, container = _locate(path, upload.content_type or "", settings.containers.split(","))
     spool_ms = float(upload.headers.get("X-Spool-Seconds", 0)) * 1000
     return Job(path, span, container, model, views, top or 5, g.request_id, spool_ms)
 
@@ -73,15 +73,15 @@ def _whole_number(upload: Request, name: str, most: int) -> int | None:
     return int(text)
 
 
-def _locate(path: str, content_type: str) -> tuple[Span | None, str]:
+def _locate(path: str, content_type: str, containers: list[str]) -> tuple[Span | None, str]:
     """Where in the spool file the video lies, and its container; reads its first bytes and no more."""
     if not path or os.path.getsize(path) == 0:
         raise BadBody("the body is empty")
     with open(path, "rb") as file:
         if not content_type.lower().startswith("multipart/form-data"):
-            return None, sniff(file.read(HEAD_BYTES))
+            return None, sniff(file.read(HEAD_BYTES), containers)
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as body:
             span = multipart_file(body, content_type, FILE_FIELD)
             if span.start == span.end:
                 raise BadBody("the file in the form is empty")
-            return span, sniff(body[span.start : min(span.start + HEAD_BYTES, span.end)])
+            return span, sniff(body[span.start : min(span.start + HEAD_BYTES, span.end)], containers)

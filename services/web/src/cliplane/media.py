@@ -5,6 +5,7 @@ Owns the list of containers that may reach a demuxer at all, and finds the file 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from email.message import Message
 from email.parser import HeaderParser
 from mmap import mmap
@@ -30,12 +31,19 @@ class Span(NamedTuple):
     end: int
 
 
-def sniff(head: bytes) -> str:
+def sniff(head: bytes, allowed: Collection[str] = CONTAINERS) -> str:
     """The container whose magic bytes `head` (the first `HEAD_BYTES` of a file) starts with.
 
     Raises:
-        NotAVideo: none of `CONTAINERS`.
+        NotAVideo: it is none that is known, or not one of those `allowed`.
     """
+    container = _container(head)
+    if container not in allowed:
+        raise NotAVideo(f"allowed: {', '.join(allowed)}")
+    return container
+
+
+def _container(head: bytes) -> str:
     box = head[4:8]
     if len(head) >= 12 and box in _ISO_FIRST_BOXES:
         return "mov" if box != b"ftyp" or head[8:12] == b"qt  " else "mp4"
@@ -46,7 +54,7 @@ def sniff(head: bytes) -> str:
         return "avi"
     if len(head) > 2 * _TS_PACKET and all(head[k * _TS_PACKET] == 0x47 for k in range(3)):
         return "mpegts"
-    raise NotAVideo(f"allowed: {', '.join(CONTAINERS)}")
+    return ""
 
 
 def multipart_file(body: mmap | bytes, content_type: str, field_name: str) -> Span:

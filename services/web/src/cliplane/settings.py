@@ -12,6 +12,8 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cliplane.media import CONTAINERS
+
 PREFIX = "CLIPLANE_"
 
 MIB = 1024 * 1024
@@ -41,6 +43,7 @@ class Settings:
     max_duration_s: float = _setting(7200.0, "longest video; more gets 422", low=0.1)
     max_frames: int = _setting(1_000_000, "most frames of a video; more gets 422", low=1)
     max_streams: int = _setting(16, "most streams in a file; more gets 422", low=1)
+    containers: str = _setting(",".join(CONTAINERS), "containers that may reach a demuxer, of these; another gets 415")
     codecs: str = _setting(
         "h264,hevc,av1,vp8,vp9,mpeg4,mpeg1video,mpeg2video,msmpeg4v2,msmpeg4v3,mjpeg,prores,theora,vc1,wmv3,h263",
         "video formats that may be decoded, by FFmpeg's names; another gets 422",
@@ -86,6 +89,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingsError(f"CLIPLANE_LOG_LEVEL={settings.log_level!r}: debug, info, warning or error")
+    if unknown := set(settings.containers.split(",")) - set(CONTAINERS):
+        raise SettingsError(f"CLIPLANE_CONTAINERS: {unknown.pop()!r} is none of {', '.join(CONTAINERS)}")
     if settings.reader not in ("pyav", "decord"):
         raise SettingsError(f"CLIPLANE_READER={settings.reader!r}: pyav or decord")
     if settings.infer_timeout_s > settings.request_timeout_s:

@@ -259,7 +259,7 @@ def _translated(exc: InferenceServerException) -> CliplaneError:
     if "shared memory region" in message:
         error = RegionLost()
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        error = InferTimeout()
+        error = InferTimeout("CLIPLANE_INFER_TIMEOUT_S")
     elif code in _UNREACHABLE:
         error = TritonUnavailable()
     elif code is grpc.StatusCode.NOT_FOUND or "unknown model" in message:
