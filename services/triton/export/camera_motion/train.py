@@ -49,7 +49,7 @@ def collect(args: argparse.Namespace, *, held_out: bool) -> textures.Collection:
             footage.setdefault(name, frames)
     return textures.Collection(
         {name: t for name, t in photographs.items() if textures.is_held_out(name) == held_out},
-        {name: t for name, t in footage.items() if (name in args.held_out_footage) == held_out},
+        {name: t for name, t in footage.items() if (name.partition("#")[0] in args.held_out_footage) == held_out},
     )
 
 
