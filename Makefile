@@ -46,7 +46,7 @@ test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (buil
 fuzz: ## ten thousand mutated videos against the tests' stack (MUTANTS=n)
 	$(MAKE) test ARGS="tests/integration/test_fuzz.py -s" MUTANTS=$(or $(MUTANTS),10000)
 
-bench: ## measure, and write docs/benchmarks.md from it (ONLY=readers|overlap|length|views)
+bench: ## measure, and write docs/benchmarks.md from it (ONLY="readers overlap length views")
 	$(TEST_COMPOSE) --profile tests build -q
 	$(BENCH_COMPOSE) up -d
 	code=0; $(BENCH_COMPOSE) run --rm tests python -m bench.run $(ONLY) || code=$$?; \

@@ -24,11 +24,12 @@ def result(name: str) -> Any:
 
 def readers() -> str:
     data = result("readers")
-    names = list(next(iter(data["files"].values())))
+    names = list(next(iter(data["files"].values()))["readers"])
     rows: list[list[object]] = []
     errors: dict[str, str] = {}
-    for file, found in data["files"].items():
-        row: list[object] = [file]
+    for file, entry in data["files"].items():
+        found = entry["readers"]
+        row: list[object] = [f"{file} ({entry['rounds']})"]
         for name in names:
             one = found.get(name, {})
             if "error" in one:
@@ -38,9 +39,9 @@ def readers() -> str:
     similarity = []
     for name in names:
         seen = [
-            (one[name]["ssim_min"], file, one[name]["ssim_at"])
-            for file, one in data["files"].items()
-            if "ssim_min" in one.get(name, {})
+            (one["ssim_min"], file, one["ssim_at"])
+            for file, entry in data["files"].items()
+            if "ssim_min" in (one := entry["readers"].get(name, {}))
         ]
         if seen:
             least, file, at = min(seen)
@@ -50,7 +51,7 @@ def readers() -> str:
     return f"""## Readers
 
 Opening a file, reading the frames of 10 views (13 frames at stride 6, as X3D-S; views on the stride's grid share frames) at a short side of 182, closing
-it. Milliseconds with one and with two decoder threads, median of the rounds, readers in turns. `python -m bench.readers SOURCE --work DIR --out
+it. Milliseconds with one and with two decoder threads, median of the rounds (their number stands beside the file), readers in turns. `python -m bench.readers SOURCE --work DIR --out
 bench/results/readers.json`
 
 {table(["file", *names], rows)}
@@ -115,7 +116,7 @@ difference of a score. `make bench ONLY=views`
 `views=auto`: {auto["mean_views"]} views of 10 in the mean, top-1 as with all ten in {auto["top1_as_10_views"]:.2%} of the videos; {auto["decided"]:.0%} ended early;
 {auto["ms_mean"]} ms in the mean against {auto["ms_mean_of_10"]} ms with ten.
 
-The rule's constant, on the same answers, computed afterwards ({2.5} is what is used):
+The rule's constant, on the same answers, computed afterwards (4.0 is what is used):
 
 {table(["standard deviations", "mean views", "top-1 as with all ten"], rule)}
 """

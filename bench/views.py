@@ -1,6 +1,6 @@
 """What do more views buy, and what does views=auto save? Several hundred made videos against a running stack.
 
-    python -m bench.views --base http://127.0.0.1:8080 --out views.json [--videos 300]
+    python -m bench.views --base http://127.0.0.1:8080 --out views.json [--videos 200]
 
 Each video is 8 s of a camera moved over a drawn picture, at a speed drawn log-uniformly from slower than the model can
 see to fast; two in five change the move somewhere on the way, so that views disagree. Every video is asked with 1, 2,
@@ -68,12 +68,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", default="http://127.0.0.1:8080")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--videos", type=int, default=300)
+    parser.add_argument("--videos", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="number of the first video: other numbers, other videos")
     args = parser.parse_args()
     answers: dict[object, list[dict[str, object]]] = {}
     ms: dict[object, list[float]] = {}
     with httpx.Client(base_url=args.base, timeout=60) as http:
-        for number in range(args.videos):
+        for number in range(args.first, args.first + args.videos):
             body = video(number)
             for views in (*VIEWS, "auto"):
                 began = time.perf_counter()
@@ -104,6 +105,7 @@ def main() -> None:
         }
     result = {
         "videos": args.videos,
+        "first": args.first,
         "views": rows,
         "auto": {
             "mean_views": round(statistics.mean(used), 2),

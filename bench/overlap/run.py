@@ -101,7 +101,7 @@ def with_threads(path: Path, address: str) -> None:
 
 
 def with_cliplane(path: Path, _address: str) -> None:
-    answer = httpx.post("http://web:8080/v1/classify", content=path.read_bytes(), timeout=60)
+    answer = httpx.post(f"http://{PROJECT}-web-1:8080/v1/classify", content=path.read_bytes(), timeout=60)
     assert len(answer.raise_for_status().json()["views"]) == 10
 
 
@@ -148,7 +148,7 @@ def measure(path: Path, models: Path) -> dict[str, float]:
         times: dict[str, list[float]] = {name: [] for name in ["decode", *WAYS]}
         for round_ in range(ROUNDS + 1):
             took = {"decode": seconds(lambda: list(views_of(path)))}
-            took |= {name: seconds(lambda way=way: way(path, "triton:8001")) for name, way in WAYS.items()}
+            took |= {name: seconds(lambda way=way: way(path, f"{PROJECT}-triton-1:8001")) for name, way in WAYS.items()}
             if round_:
                 for name, value in took.items():
                     times[name].append(value * 1000)
@@ -162,7 +162,7 @@ def measure(path: Path, models: Path) -> dict[str, float]:
 
 def _is_ready() -> bool:
     try:
-        return httpx.get("http://web:8080/readyz", timeout=5).status_code == 200
+        return httpx.get(f"http://{PROJECT}-web-1:8080/readyz", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
 

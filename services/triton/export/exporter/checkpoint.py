@@ -29,7 +29,15 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     except FileNotFoundError:
         raise BadCheckpoint(f"{path}: there is no such file") from None
     except pickle.UnpicklingError as exc:
-        if "weights_only" in str(exc) or "Unsupported" in str(exc):
+        with path.open("rb") as file:
+            is_pickle = file.read(2) in (
+                b"PK",
+                b"\x80\x02",
+                b"\x80\x03",
+                b"\x80\x04",
+                b"\x80\x05",
+            )  # of a zip archive, or of a pickle without one
+        if is_pickle:
             raise BadCheckpoint(f"{path}: it holds more than tensors, and is not run to find out what") from exc
         raise BadCheckpoint(f"{path}: it is not a checkpoint of PyTorch's") from exc
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as exc:

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-SURE = 2.5
-"""Standard deviations: for normally distributed leads a chance of 0.6 % to be wrong, each time it is asked."""
+SURE = 4.0
+"""Standard deviations. Were leads normally distributed, 2.5 would be wrong in 0.6 % of the cases; scores are not, they
+jump from 0 to 1 between views, and 2.5 was wrong in 4 % (docs/benchmarks.md, Views)."""
 
 PRIOR_VIEWS = 2.0
 PRIOR_DEVIATION = 0.25

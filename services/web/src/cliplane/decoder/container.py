@@ -47,8 +47,12 @@ class Timeline(NamedTuple):
 
 
 def silence() -> None:
-    """Stop the library's own messages: they quote the file."""
-    av.logging.set_level(av.logging.PANIC)
+    """Stop the library's own messages: they quote the file.
+
+    With any level but None PyAV would have FFmpeg's threads call Python, and for that wait for the interpreter, which
+    may be waiting for them: closing a half-read file could then hang for ever.
+    """
+    av.logging.set_level(None)
 
 
 def url(path: str, span: Span | None) -> str:

@@ -24,6 +24,9 @@ MOST_BROKEN_PACKETS = 16
 _EARLIER_S = (0.0, 1.0, 4.0, 16.0, math.inf)
 """How much before a frame to look for a keyframe, when looking nearer led behind the frame."""
 
+_SEEK_FRAMES = 16
+"""Frames that must lie between, up to the keyframe: a seek throws away what the decoder's threads have in hand."""
+
 _SEEK_WITHOUT_INDEX_S = 8.0
 """A gap worth a seek in a file that does not say where its keyframes are."""
 
@@ -51,6 +54,8 @@ class PyavReader:
         self.info = VideoInfo(codec_name(self._stream), width, height, fps, frame_count)
         # Where frames are evenly spaced, a packet's time says whether its frame is needed.
         self._is_even = bool(self._stream.average_rate) and self._stream.average_rate == self._stream.base_rate
+        index = self._stream.index_entries
+        self._delay = max(0.0, self._timeline.start - index[0].timestamp) if len(index) > 1 else 0.0
         self._decoded: Iterator[VideoFrame] = iter(())
         self._position = -math.inf  # time of the frame decoded last
 
@@ -96,20 +101,33 @@ class PyavReader:
         """Whether a keyframe lies between the frame decoded last and this one, or this one lies behind."""
         if self._position > time or self._position == -math.inf:
             return True
-        index = self._stream.index_entries
-        if len(index) > 1:
-            entry = index.search_timestamp(math.ceil(time), backward=True)
-            return entry >= 0 and index[entry].timestamp > self._position + self._timeline.step
+        if self._has_index():
+            keyframe = self._keyframe(time)
+            if keyframe is None:
+                return False
+            return keyframe + self._delay > self._position + _SEEK_FRAMES * self._timeline.step
         gap_s = (time - self._position) * float(self._stream.time_base)
         return gap_s > _SEEK_WITHOUT_INDEX_S
 
+    def _has_index(self) -> bool:
+        return len(self._stream.index_entries) > 1
+
+    def _keyframe(self, time: float) -> int | None:
+        """The last keyframe shown at or before `time`, as the index has it: by its time of decoding, which is earlier
+        than that of showing by `_delay` where frames are reordered."""
+        index = self._stream.index_entries
+        entry = index.search_timestamp(math.floor(time + self._timeline.step / 2 - self._delay), backward=True)
+        return index[entry].timestamp if entry >= 0 else None
+
     def _seek(self, time: float, needed: frozenset[int]) -> VideoFrame | None:
         """Go to the last keyframe that is not after `time`; the first frame from there."""
+        places = [max(time - earlier_s / float(self._stream.time_base), 0.0) for earlier_s in _EARLIER_S]
+        if self._has_index() and (keyframe := self._keyframe(time)) is not None:
+            places.insert(0, keyframe)
         frame = None
-        for earlier_s in _EARLIER_S:
-            to = max(time - earlier_s / float(self._stream.time_base), 0.0)
+        for place in places:
             try:
-                self._container.seek(math.floor(to), stream=self._stream, backward=True)
+                self._container.seek(math.floor(place), stream=self._stream, backward=True)
             except av.FFmpegError as exc:
                 raise UndecodableVideo("the file cannot be read from its middle") from exc
             self._decoded = self._decode(needed)
