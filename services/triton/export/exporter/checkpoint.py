@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from pathlib import Path
 
 import torch
@@ -40,7 +39,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         if is_pickle:
             raise BadCheckpoint(f"{path}: it holds more than tensors, and is not run to find out what") from exc
         raise BadCheckpoint(f"{path}: it is not a checkpoint of PyTorch's") from exc
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as exc:
+    except Exception as exc:  # of garbage, the unpickler raises whatever it stumbles over
         raise BadCheckpoint(f"{path}: it is cut off, or not a checkpoint of PyTorch's") from exc
     for _ in range(3):
         wrapper = next((k for k in _WRAPPERS if isinstance(found, dict) and isinstance(found.get(k), dict)), None)

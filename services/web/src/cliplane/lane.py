@@ -95,8 +95,14 @@ class Lane:
         return self._region, "system_shm" if self._registered else "grpc"
 
     def register_again(self) -> bool:
-        """Triton has forgotten the region; True if it knows it now."""
+        """Triton has forgotten the region; True if it knows it now.
+
+        A region whose name is gone is made anew by the next request only: a new one would not hold the views that this
+        one has decoded.
+        """
         self._registered = False
+        if not self._region.is_linked():
+            return False
         return self.hand_over()[1] == "system_shm"
 
     def quarantine(self) -> None:
