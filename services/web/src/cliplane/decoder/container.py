@@ -21,6 +21,9 @@ _DEMUXERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts"}
 
 _FALLBACK_FPS = 25.0
 
+LIBRARY_ERRORS = (av.FFmpegError, ValueError, ArithmeticError, OSError)
+"""What PyAV raises over a broken file. ValueError is its own, for numbers and codecs that FFmpeg let pass."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -69,7 +72,7 @@ def open_container(path: str, span: Span | None, limits: Limits) -> tuple[InputC
     """
     try:
         container = av.open(url(path, span))
-    except (av.FFmpegError, ValueError, OSError) as exc:
+    except LIBRARY_ERRORS as exc:
         raise UndecodableVideo("the container's headers cannot be read") from exc
     try:
         return container, _checked(container, limits)
@@ -162,7 +165,7 @@ def _last_packet_end(
                     last = packet.pts if last is None else max(last, packet.pts)
                     if (last - start) * float(stream.time_base or 1) > limits.max_duration_s:
                         break
-        except av.FFmpegError:
+        except LIBRARY_ERRORS:
             pass  # cut off in the middle of something: what came before it counts
         if last is not None:
             return last + step

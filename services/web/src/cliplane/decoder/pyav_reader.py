@@ -6,14 +6,13 @@ import math
 import struct
 from collections.abc import Iterator, Sequence
 
-import av
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from cliplane.decoder.container import Limits, codec_name, open_container, read_timeline
+from cliplane.decoder.container import LIBRARY_ERRORS, Limits, codec_name, open_container, read_timeline
 from cliplane.decoder.reader import Frame, VideoInfo
 from cliplane.errors import UndecodableVideo
 from cliplane.media import Span
@@ -128,7 +127,7 @@ class PyavReader:
         for place in places:
             try:
                 self._container.seek(math.floor(place), stream=self._stream, backward=True)
-            except av.FFmpegError as exc:
+            except LIBRARY_ERRORS as exc:
                 raise UndecodableVideo("the file cannot be read from its middle") from exc
             self._decoded = self._decode(needed)
             frame = next(self._decoded, None)
@@ -149,7 +148,7 @@ class PyavReader:
                 codec.skip_frame = "DEFAULT" if self._is_needed(packet, needed) else "NONREF"
                 try:
                     frames = packet.decode()
-                except av.FFmpegError:
+                except LIBRARY_ERRORS:
                     if not forgiven:
                         raise
                     forgiven -= 1
@@ -158,7 +157,7 @@ class PyavReader:
                     if isinstance(frame, VideoFrame) and frame.pts is not None:
                         forgiven = 0
                         yield frame
-        except av.FFmpegError as exc:
+        except LIBRARY_ERRORS as exc:
             raise UndecodableVideo("the video stream is broken") from exc
 
     def _is_needed(self, packet: Packet[VideoStream], needed: frozenset[int]) -> bool:
@@ -169,7 +168,10 @@ class PyavReader:
     def _scaled(self, frame: VideoFrame, width: int, height: int) -> Frame:
         if self._quarter_turns % 2:
             width, height = height, width
-        small = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
+        try:
+            small = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
+        except LIBRARY_ERRORS as exc:
+            raise UndecodableVideo("a frame cannot be converted") from exc
         plane = small.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
         pixels = rows[:, : width * 3].reshape(height, width, 3)
