@@ -30,7 +30,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bench import videos
 
 X3D_S = Sampling(13, 6, 182, 182, 182, clips=10, crops=1)
-LIMITS = Limits(**{name: getattr(Settings(), name) for name in Limits.__dataclass_fields__})
+LIMITS = Limits(**Settings().decoder_limits())
 
 Frames = dict[int, np.ndarray]
 Read = Callable[[Path, list[int], int, int, int], Iterable[tuple[int, np.ndarray]]]

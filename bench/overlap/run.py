@@ -39,7 +39,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 PROJECT = "cliplane-overlap"
 SAMPLING = Sampling(13, 6, 182, 182, 182, clips=10, crops=1)
-LIMITS = Limits(**{name: getattr(Settings(), name) for name in Limits.__dataclass_fields__})
+LIMITS = Limits(**Settings().decoder_limits())
 ROUNDS = 7
 
 

@@ -13,7 +13,7 @@ import sys
 from cliplane.decoder.container import Limits, silence
 from cliplane.decoder.reader import open_reader
 from cliplane.settings import Settings
-limits = Limits(**{name: getattr(Settings(), name) for name in Limits.__dataclass_fields__})
+limits = Limits(**Settings().decoder_limits())
 silence()
 for turn in range(40):
     video = open_reader("pyav", sys.argv[1], None, limits, threads=3)

@@ -25,7 +25,7 @@ from tests.integration.conftest import BASE, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 MODELS = REPOSITORY / "services" / "triton" / "models"
-LIMITS = Limits(**{name: getattr(Settings(), name) for name in Limits.__dataclass_fields__})
+LIMITS = Limits(**Settings().decoder_limits())
 
 CHECKPOINT = """
 import sys, torch

@@ -37,9 +37,6 @@ SETTLE_S = 2.0
 """How long a failed request waits for its last inference before its region goes into quarantine."""
 
 
-_LIMITS = ("max_pixels", "max_duration_s", "max_frames", "max_streams", "codecs")  # of the settings: decoder's Limits
-
-
 @dataclass(frozen=True, slots=True)
 class Job:
     """One request.
@@ -125,13 +122,12 @@ class _Run:
     def events(self) -> Generator[Event]:
         job, spec = self._job, self._spec
         settings = self._lane.settings
-        limits = {name: getattr(settings, name) for name in _LIMITS}
         self._decoder.start(
             {
                 "path": job.path,
                 "span": job.span,
                 "sampling": asdict(spec.sampling),
-                "limits": limits,
+                "limits": settings.decoder_limits(),
                 "threads": self._lane.threads,
                 "reader": settings.reader,
                 "coarse_to_fine": job.views == AUTO,

@@ -57,6 +57,11 @@ class Settings:
     shared_memory: bool = _setting(True, "hand frames over in shared memory; false: in the gRPC message")
     log_level: str = _setting("info", "debug, info, warning or error")
 
+    def decoder_limits(self) -> dict[str, int | float | str]:
+        """What the decoder holds a video to: the fields of its `Limits`."""
+        names = ("max_pixels", "max_duration_s", "max_frames", "max_streams", "codecs")
+        return {name: getattr(self, name) for name in names}
+
     def variables(self) -> dict[str, str]:
         """The effective values by the names of their variables."""
         return {variable_name(f.name): str(getattr(self, f.name)) for f in dataclasses.fields(self)}

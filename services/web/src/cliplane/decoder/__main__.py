@@ -6,7 +6,7 @@ to nobody but its parent, by the two pipes, and knows neither Triton nor HTTP.
 
     in   {"path", "span", "sampling", "limits", "threads", "reader", "coarse_to_fine", "cpu_s"}
          and in the middle of a job "stop": end it
-    out  {"event": "video", ...} · {"event": "view", "slot", "view", "start_s", "end_s"} ... · {"event": "end"}
+    out  {"event": "video", ...} · {"event": "view", "view", "start_s", "end_s"} ... · {"event": "end"}
          or {"event": "error", "type", "detail"}
 """
 
@@ -64,7 +64,7 @@ def decode(job: dict[str, Any], memory: npt.NDArray[np.uint8], is_stopped: Calla
         for slot in _write_views(video, [views[k] for k in order], sampling, region, is_stopped):
             frames = views[order[slot]].frames
             times = {"start_s": round(frames[0] / fps, 3), "end_s": round((frames[-1] + 1) / fps, 3)}
-            yield {"event": "view", "slot": slot, "view": order[slot], **times}
+            yield {"event": "view", "view": order[slot], **times}
     finally:
         video.close()
     yield {"event": "end"}
