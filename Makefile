@@ -6,7 +6,7 @@ COMPOSE = docker compose $(if $(GPU),-f compose.yaml -f compose.gpu.yaml)
 # The tests have a stack of their own, beside one that may be running.
 export REPO := $(CURDIR)
 TEST_COMPOSE = HTTP_PORT=$(TEST_PORT) docker compose -p $(TEST_PROJECT) -f compose.yaml -f compose.test.yaml
-BENCH_COMPOSE = HTTP_PORT=0 docker compose -p cliplane-bench -f compose.yaml -f compose.test.yaml -f bench/compose.yaml
+export BENCH_IMAGE = cliplane-bench:$(or $(IMAGE_TAG),dev)
 EXPORTER = cliplane-exporter:$(or $(IMAGE_TAG),dev)
 TEST_PROJECT ?= cliplane-test
 TEST_PORT ?= 18080
@@ -15,7 +15,7 @@ export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/te
 IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) -e PYTHONPATH=$(CURDIR)/services/web/src:$(CURDIR)/services/client/src cliplane-test:$(or $(IMAGE_TAG),dev)
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 
-.PHONY: help up down logs ps test fuzz bench model model-rm test-models smoke lint fmt shell clean lock
+.PHONY: help up down logs ps test fuzz bench model model-rm test-models test-bench smoke lint fmt shell clean lock
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -43,14 +43,17 @@ test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (buil
 	docker build -q -f docker/exporter.Dockerfile -t $(EXPORTER) . >/dev/null
 	$(MAKE) test ARGS="tests/models $(ARGS)"
 
+test-bench: ## a short run of every benchmark (builds an image of 2 GB)
+	docker compose -f bench/compose.yaml build -q
+	$(MAKE) test ARGS="tests/bench $(ARGS)"
+
 fuzz: ## ten thousand mutated videos against the tests' stack (MUTANTS=n)
 	$(MAKE) test ARGS="tests/integration/test_fuzz.py -s" MUTANTS=$(or $(MUTANTS),10000)
 
-bench: ## measure, and write docs/benchmarks.md from it (ONLY="readers overlap length views")
-	$(TEST_COMPOSE) --profile tests build -q
-	$(BENCH_COMPOSE) up -d
-	code=0; $(BENCH_COMPOSE) run --rm tests python -m bench.run $(ONLY) || code=$$?; \
-	  $(BENCH_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
+bench: ## measure, and write docs/benchmarks.md from it (ONLY="handoff floor peers upload growth length start readers overlap views")
+	docker compose build -q
+	docker build -q -f docker/exporter.Dockerfile -t $(EXPORTER) . >/dev/null
+	EXPORTER=$(EXPORTER) docker compose -f bench/compose.yaml run --rm --build bench python -m bench.run $(ONLY)
 
 model: ## bring a model: NAME=x3d_s (CHECKPOINT= LABELS= AS= SAMPLING= PRECISION=f32|bf16)
 	docker build -q -f docker/exporter.Dockerfile -t $(EXPORTER) . >/dev/null
@@ -85,5 +88,6 @@ clean: down ## remove the stack, its images and what the tests left
 lock: ## pin the dependencies again, with hashes (needs uv)
 	cd services/web && $(UV) pyproject.toml -o requirements.txt && $(UV) pyproject.toml --group test -o requirements-test.txt && $(UV) pyproject.toml --group lint -o requirements-lint.txt
 	cd services/triton && $(UV) requirements.in -o requirements.txt && $(UV) --no-deps tritonserver.in -o tritonserver.txt
+	$(UV) bench/requirements.in -o bench/requirements.txt
 	cd tests/e2e && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate requirements.in -o requirements.txt
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate

@@ -1,6 +1,6 @@
-"""Does a longer video cost more? The same 10 views of 10 s … 2 h of the same footage, against a running stack.
+"""Does a longer video cost more? The same 10 views of 10 s … 2 h of the same footage.
 
-python -m bench.length SOURCE --work DIR --base http://127.0.0.1:8080 --out length.json
+make bench ONLY=length
 """
 
 from __future__ import annotations
@@ -12,27 +12,30 @@ from pathlib import Path
 
 import httpx
 
-from bench import videos
+from bench import models, videos
+from bench.stack import running
 
 LENGTHS_S = (10, 30, 60, 300, 600, 1800, 3600, 7200)
-ROUNDS = 7
+MODEL = "camera_motion"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--base", default="http://127.0.0.1:8080")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--lengths", nargs="*", type=int, default=list(LENGTHS_S))
+    parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     result: dict[str, dict[str, object]] = {}
-    with httpx.Client(base_url=args.base, timeout=60) as http:
+    repository = models.repository(args.work, MODEL)
+    with running("length", repository, MODEL) as stack, httpx.Client(base_url=stack.base, timeout=120) as http:
         for gop in (12, 250):
             short = videos.encoded(args.source, args.work, "256p", "h264", gop)
-            files = {seconds: videos.repeated(short, args.work, seconds) for seconds in LENGTHS_S}
-            timings: dict[int, list[dict[str, float]]] = {seconds: [] for seconds in LENGTHS_S}
-            for round_ in range(ROUNDS + 1):
+            files = {seconds: videos.repeated(short, args.work, seconds) for seconds in args.lengths}
+            timings: dict[int, list[dict[str, float]]] = {seconds: [] for seconds in args.lengths}
+            for round_ in range(args.rounds + 1):
                 for seconds, path in files.items():
                     with path.open("rb") as body:
                         answer = http.post("/v1/classify", params={"views": 10}, content=body).raise_for_status().json()

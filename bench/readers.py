@@ -30,6 +30,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bench import videos
 
 X3D_S = Sampling(13, 6, 182, 182, 182, clips=10, crops=1)
+THREADS = (1, 2)
 LIMITS = Limits(**Settings().decoder_limits())
 
 Frames = dict[int, np.ndarray]
@@ -45,14 +46,13 @@ def ours(name: str) -> Read:
     return read
 
 
-def pyav_without_loop_filter(which: str) -> Read:
-    def read(path: Path, numbers: list[int], width: int, height: int, threads: int) -> Iterable[tuple[int, np.ndarray]]:
-        reader = PyavReader(str(path), None, LIMITS, threads)
-        reader._stream.codec_context.options = {"skip_loop_filter": which}
-        yield from reader.frames(numbers, width, height)
-        reader.close()
-
-    return read
+def without_loop_filter(
+    path: Path, numbers: list[int], width: int, height: int, threads: int
+) -> Iterable[tuple[int, np.ndarray]]:
+    reader = PyavReader(str(path), None, LIMITS, threads)
+    reader._stream.codec_context.options = {"skip_loop_filter": "all"}
+    yield from reader.frames(numbers, width, height)
+    reader.close()
 
 
 def pyav_plain(
@@ -107,8 +107,7 @@ READERS: dict[str, Read] = {
     "decord": ours("decord"),
     "pyav, whole decode": pyav_plain,
     "pyav (ours)": ours("pyav"),
-    "ours, no loop filter (nonref)": pyav_without_loop_filter("noref"),
-    "ours, no loop filter (all)": pyav_without_loop_filter("all"),
+    "ours, no loop filter": without_loop_filter,
     "opencv": opencv,
     "torchcodec": torchcodec,
 }
@@ -144,7 +143,7 @@ def read_all(read: Read, path: Path, threads: int) -> tuple[float, Frames]:
 
 
 def compare(path: Path, readers: list[str], rounds: int, *, with_ssim: bool = True) -> dict[str, dict[str, object]]:
-    """Milliseconds with one and two threads, and the least SSIM, of each reader."""
+    """Milliseconds with each number of threads, and the least SSIM, of each reader."""
     times: dict[tuple[str, int], list[float]] = {}
     result: dict[str, dict[str, object]] = {name: {} for name in readers}
     reference = read_all(pyav_plain, path, 2)[1] if with_ssim else {}
@@ -152,7 +151,7 @@ def compare(path: Path, readers: list[str], rounds: int, *, with_ssim: bool = Tr
         for name in readers:
             if "error" in result[name]:
                 continue
-            for threads in (1, 2):
+            for threads in THREADS:
                 try:
                     seconds, frames = read_all(READERS[name], path, threads)
                 except Exception as error:  # a library that is not here, or cannot read this
@@ -196,6 +195,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--codecs", nargs="*", default=list(videos.CODECS))
+    parser.add_argument("--sizes", nargs="*", default=list(videos.SIZES))
+    parser.add_argument("--long", type=int, default=600, help="seconds of the long video")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     done = json.loads(args.out.read_text()) if args.out.exists() else {"files": {}}  # a run that was cut off goes on
@@ -205,17 +207,21 @@ def main() -> None:
         if path.stem not in files:
             files[path.stem] = {"rounds": rounds, "readers": compare(path, readers, rounds, with_ssim=with_ssim)}
             print(path.stem, json.dumps(files[path.stem]), flush=True)
-            args.out.write_text(json.dumps({"files": files}, indent=1) + "\n")
+            args.out.write_text(json.dumps({"threads": THREADS, "files": files}, indent=1) + "\n")
 
-    for codec in videos.CODECS:
-        for size in videos.SIZES:
+    for codec in args.codecs:
+        for size in args.sizes:
             for gop in (12, 250):
                 add(videos.encoded(args.source, args.work, size, codec, gop), list(READERS), args.rounds)
-    long = videos.repeated(args.work / "h264_720p_gop250.mp4", args.work, 600)
+    for codec in sorted({"h264", "hevc"} & set(args.codecs)):
+        low_rate = videos.encoded(args.source, args.work, "256p", codec, 250, low_rate=True)
+        add(low_rate, ["pyav (ours)", "ours, no loop filter"], args.rounds)
+    short = videos.encoded(args.source, args.work, "720p" if "720p" in args.sizes else args.sizes[0], "h264", 250)
+    long = videos.repeated(short, args.work, args.long)
     add(long, ["decord", "pyav (ours)", "torchcodec"], 1, with_ssim=False)
-    rates = lanes(args.work / "h264_720p_gop250.mp4", ["decord", "pyav (ours)"], args.rounds)
+    rates = lanes(short, ["decord", "pyav (ours)"], args.rounds)
     print(json.dumps(rates))
-    args.out.write_text(json.dumps({"files": files, "videos_per_s": rates}, indent=1) + "\n")
+    args.out.write_text(json.dumps({"threads": THREADS, "files": files, "videos_per_s": rates}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

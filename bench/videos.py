@@ -26,9 +26,12 @@ _OPTIONS = {
 }
 
 
-def encoded(source: Path, folder: Path, size: str, codec: str, gop: int) -> Path:
+_LOW_RATE = {"crf": "34"}
+
+
+def encoded(source: Path, folder: Path, size: str, codec: str, gop: int, *, low_rate: bool = False) -> Path:
     """The source as 10 s of this size, codec and distance between keyframes; made if it is not there."""
-    path = folder / f"{codec}_{size}_gop{gop}.mp4"
+    path = folder / f"{codec}_{size}_gop{gop}{'_low_rate' if low_rate else ''}.mp4"
     if path.exists():
         return path
     with av.open(str(source)) as container:
@@ -36,9 +39,10 @@ def encoded(source: Path, folder: Path, size: str, codec: str, gop: int) -> Path
     to_and_fro = frames + frames[-2:0:-1]
     height = SIZES[size]
     width = round(frames[0].shape[1] * height / frames[0].shape[0] / 2) * 2
+    options = _OPTIONS[CODECS[codec]] | (_LOW_RATE if low_rate else {})
     new = path.with_suffix(".new")
     with av.open(str(new), "w", format="mp4", options={"movflags": "faststart"}) as output:
-        stream = output.add_stream(CODECS[codec], rate=FPS, options=_OPTIONS[CODECS[codec]])
+        stream = output.add_stream(CODECS[codec], rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.gop_size = gop
         for t in range(FPS * SECONDS):

@@ -1,6 +1,6 @@
-"""What do more views buy, and what does views=auto save? Several hundred made videos against a running stack.
+"""What do more views buy, and what does views=auto save? Several hundred made videos.
 
-    python -m bench.views --base http://127.0.0.1:8080 --out views.json [--videos 200]
+    make bench ONLY=views
 
 Each video is 8 s of a camera moved over a drawn picture, at a speed drawn log-uniformly from slower than the model can
 see to fast; two in five change the move somewhere on the way, so that views disagree. Every video is asked with 1, 2,
@@ -22,11 +22,14 @@ import numpy as np
 from cliplane import early_stop
 from cliplane.sampling import coarse_to_fine
 
+from bench import models
+from bench.stack import running
 from tests import media
 
 MOVES = ("static", "pan_left", "pan_right", "tilt_up", "tilt_down", "zoom_in", "zoom_out", "roll_cw", "roll_ccw")
 VIEWS = (1, 2, 4, 10, 30)
 FRAMES = 200
+MODEL = "camera_motion"
 SURE = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 
 
@@ -66,14 +69,15 @@ def stopped_after(views: list[np.ndarray], sure: float) -> tuple[int, bool]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", default="http://127.0.0.1:8080")
+    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--videos", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="number of the first video: other numbers, other videos")
     args = parser.parse_args()
     answers: dict[object, list[dict[str, object]]] = {}
     ms: dict[object, list[float]] = {}
-    with httpx.Client(base_url=args.base, timeout=60) as http:
+    repository = models.repository(args.work, MODEL)
+    with running("views", repository, MODEL) as stack, httpx.Client(base_url=stack.base, timeout=60) as http:
         for number in range(args.first, args.first + args.videos):
             body = video(number)
             for views in (*VIEWS, "auto"):

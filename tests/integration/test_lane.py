@@ -92,3 +92,15 @@ def test_a_file_that_changes_while_it_is_read_is_answered_or_refused(lane: Lane,
     path.write_bytes(media.clip("tilt_up"))
     *_, result = classify(lane, job(path))
     assert result.data["predictions"][0]["label"] == "tilt_up"
+
+
+@pytest.mark.parametrize(("requests", "threads"), [(0, 4), (1, 4), (2, 2), (3, 2)], ids=str)
+def test_a_decoder_has_its_share_of_the_cpus(
+    lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requests: int, threads: int
+) -> None:
+    """The requests are the files in the spool; no more than the two lanes are decoded at once."""
+    monkeypatch.setattr("cliplane.lane.SPOOL", tmp_path)
+    monkeypatch.setattr("cliplane.cpus.available_cpus", lambda: 4.0)
+    for number in range(requests):
+        (tmp_path / str(number)).touch()
+    assert lane.decoder_threads() == threads

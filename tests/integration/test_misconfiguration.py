@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,20 +41,26 @@ def ask(stack: Stack, path: str, body: bytes = b"") -> tuple[int, dict[str, obje
     return int(status), json.loads(text)
 
 
-@pytest.fixture(params=VARIANTS)
-def variant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Stack, str]]:
-    services, environment, expected = VARIANTS[request.param]
-    project = f"{PROJECT}-{request.param}"
-    override = tmp_path / "override.yaml"
+@contextlib.contextmanager
+def stack_with(name: str, services: object, environment: dict[str, str], folder: Path) -> Iterator[Stack]:
+    """A stack of its own, with these changes to compose.yaml."""
+    override = folder / "override.yaml"
     override.write_text(json.dumps({"services": services}))
-    compose = ["docker", "compose", "-p", project, "-f", "compose.yaml", "-f", str(override)]
+    compose = ["docker", "compose", "-p", f"{PROJECT}-{name}", "-f", "compose.yaml", "-f", str(override)]
     env = {**os.environ, **environment, "HTTP_PORT": "0"}
     run = {"cwd": REPOSITORY, "env": env, "check": True, "capture_output": True, "timeout": 120}
     try:
         subprocess.run([*compose, "up", "-d", "--no-build"], **run)  # type: ignore[call-overload]
-        yield Stack(project), expected
+        yield Stack(f"{PROJECT}-{name}")
     finally:
         subprocess.run([*compose, "down", "--volumes", "-t", "5"], **run)  # type: ignore[call-overload]
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Stack, str]]:
+    services, environment, expected = VARIANTS[request.param]
+    with stack_with(request.param, services, environment, tmp_path) as stack:
+        yield stack, expected
 
 
 def test_it_names_its_error_and_still_answers(variant: tuple[Stack, str]) -> None:
@@ -73,6 +81,35 @@ def test_it_names_its_error_and_still_answers(variant: tuple[Stack, str]) -> Non
     fallbacks = [line for line in stack.log() if line["event"] == "handoff_fallback"]
     assert fallbacks
     assert fallbacks[0]["error"].startswith("shared-memory-")  # type: ignore[attr-defined]
+
+
+NONSENSE = """
+import numpy as np, triton_python_backend_utils as pb_utils
+class TritonPythonModel:
+    def execute(self, requests):  # numpy 2 and this stub make an empty tensor of an array
+        answer = pb_utils.Tensor("probabilities", np.ones((1, 9), np.float32))
+        return [pb_utils.InferenceResponse([answer]) for _ in requests]
+"""
+
+
+@pytest.fixture
+def models() -> Iterator[Path]:
+    """A model repository, where the engine finds it under the same path."""
+    folder = REPOSITORY / "artifacts" / "models-of-nonsense"
+    shutil.copytree(REPOSITORY / "services/triton/models/camera_motion", folder / "nonsense")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_model_that_answers_nonsense_is_named(models: Path, tmp_path: Path) -> None:
+    config = models / "nonsense" / "config.pbtxt"
+    config.write_text(config.read_text().replace("camera_motion", "nonsense").replace("openvino", "python"))
+    (models / "nonsense/1/model.py").write_text(NONSENSE)
+    services = {"triton": {"volumes": [f"{models}:/models:ro"]}}
+    with stack_with("nonsense", services, {"CLIPLANE_DEFAULT_MODEL": "nonsense"}, tmp_path) as stack:
+        named = "urn:cliplane:problem:inference-failed"
+        wait_until(lambda: ask(stack, "/readyz")[1].get("type") == named, seconds=60, what=f"{named} in /readyz")
+        assert ask(stack, "/v1/classify", video("tilt_up"))[1]["type"] == named
 
 
 def test_an_unknown_setting_stops_the_boot_by_name(tmp_path: Path) -> None:

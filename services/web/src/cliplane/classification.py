@@ -122,16 +122,17 @@ class _Run:
     def events(self) -> Generator[Event]:
         job, spec = self._job, self._spec
         settings = self._lane.settings
+        threads = self._lane.decoder_threads()
         self._decoder.start(
             {
                 "path": job.path,
                 "span": job.span,
                 "sampling": asdict(spec.sampling),
                 "limits": settings.decoder_limits(),
-                "threads": self._lane.threads,
+                "threads": threads,
                 "reader": settings.reader,
                 "coarse_to_fine": job.views == AUTO,
-                "cpu_s": settings.request_timeout_s * self._lane.threads,
+                "cpu_s": settings.request_timeout_s * threads,
             }
         )
         video: dict[str, Any] = {}

@@ -8,6 +8,9 @@ from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
 
+MOST_DECODER_THREADS = 4
+"""Each thread keeps frames of its own, and more of them gain little."""
+
 
 def available_cpus() -> float:
     """CPUs, at least a fraction of one."""
@@ -19,3 +22,9 @@ def available_cpus() -> float:
         quota, period = ((_CGROUP / "cpu" / name).read_text() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
         cpus = min(cpus, int(quota) / int(period)) if int(quota) > 0 else cpus
     return cpus
+
+
+def decoder_threads(requests: int) -> int:
+    """How many threads of a decoder work at once where there are so many requests: its share of the CPUs, from 1 to
+    `MOST_DECODER_THREADS`."""
+    return min(max(round(available_cpus() / max(requests, 1)), 1), MOST_DECODER_THREADS)

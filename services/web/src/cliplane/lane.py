@@ -13,8 +13,8 @@ from typing import Literal
 import structlog
 
 from cliplane import metrics
-from cliplane.cpus import available_cpus
-from cliplane.decoder.client import Decoder
+from cliplane.cpus import decoder_threads
+from cliplane.decoder.client import SPOOL, Decoder
 from cliplane.errors import HandoffError
 from cliplane.region import Region, create_private_region, create_region, sweep
 from cliplane.settings import Settings
@@ -49,10 +49,15 @@ class Lane:
         self._region = self._new_region()
         self._decoder = self._new_decoder()
 
-    @property
-    def threads(self) -> int:
-        """Decoder threads: the CPUs this container may use, divided among the lanes."""
-        return self.settings.decoder_threads or max(1, round(available_cpus() / self.settings.lanes))
+    def decoder_threads(self) -> int:
+        """Threads for the next job: for all CPUs when it is the only request, for a share of them when there are more.
+
+        nginx keeps each request's body in the spool until its answer, so the files there are the requests: uploads and
+        those that wait count too, since they will soon want a share.
+        """
+        with os.scandir(SPOOL) as entries:
+            requests = sum(entry.is_file() for entry in entries)
+        return self.settings.decoder_threads or decoder_threads(min(requests, self.settings.lanes))
 
     def close(self) -> None:
         """Give everything back; for the worker's end."""

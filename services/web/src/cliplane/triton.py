@@ -60,13 +60,14 @@ class Triton:
     """One gRPC channel to Triton, for one process."""
 
     def __init__(self, address: str) -> None:
-        # Reconnect soon: after a restart of Triton the default back-off would answer 503 for two minutes.
+        # Reconnect soon: after a restart of Triton the default back-off would answer 503 for two minutes. What gRPC calls
+        # the least back-off is the time that one attempt has: on a busy host a shake of hands takes more than an instant.
         options = [
             ("grpc.enable_http_proxy", 0),  # a Docker client's settings put http_proxy into containers
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", -1),
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 200),
+            ("grpc.min_reconnect_backoff_ms", 2000),
             ("grpc.max_reconnect_backoff_ms", 500),
         ]
         self._client = triton_grpc.InferenceServerClient(address, channel_args=options)
@@ -167,7 +168,7 @@ class Triton:
         wanted = triton_grpc.InferRequestedOutput(output.name, class_count=class_count)
         result = self._client.infer(name, [frames], outputs=[wanted], client_timeout=60)
         labels = [str(index) for index in range(class_count)]
-        for entry in result.as_numpy(output.name).reshape(-1):
+        for entry in _output(result, output.name, (1, class_count))[0]:
             _, index, *label = entry.decode().split(":", 2)
             if label:
                 labels[int(index)] = label[0]
@@ -228,8 +229,13 @@ class Triton:
         def on_answer(result: Any, error: InferenceServerException | None) -> None:
             if error is not None:
                 on_inferred(None, "", _translated(error))
+                return
+            try:
+                probabilities = _output(result, spec.output_name, (views, len(spec.labels)))
+            except InferenceFailed as nonsense:
+                on_inferred(None, "", nonsense)
             else:
-                on_inferred(result.as_numpy(spec.output_name), result.get_response().model_version, None)
+                on_inferred(probabilities, result.get_response().model_version, None)
 
         return self._client.async_infer(
             spec.name,
@@ -245,6 +251,21 @@ class Triton:
 
 
 _UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+
+
+def _output(result: Any, name: str, shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """An output of an answer.
+
+    Raises:
+        InferenceFailed: it has not this shape, (views, classes), or not as many bytes.
+    """
+    try:
+        output: npt.NDArray[Any] | None = result.as_numpy(name)
+    except ValueError:
+        output = None
+    if output is None or output.shape != shape:
+        raise InferenceFailed("the model's output is not (views, classes)")
+    return output
 
 
 def _grpc_code(exc: InferenceServerException) -> grpc.StatusCode | None:

@@ -26,6 +26,9 @@ _EARLIER_S = (0.0, 1.0, 4.0, 16.0, math.inf)
 _SEEK_FRAMES = 16
 """Frames that must lie between, up to the keyframe: a seek throws away what the decoder's threads have in hand."""
 
+_PIXELS_A_THREAD = 2**17
+"""Smaller pictures than this for each thread cost more to share than to decode."""
+
 _SEEK_WITHOUT_INDEX_S = 8.0
 """A gap worth a seek in a file that does not say where its keyframes are."""
 
@@ -41,7 +44,7 @@ class PyavReader:
             self._container.close()
             raise
         codec = self._stream.codec_context
-        codec.thread_type, codec.thread_count = "AUTO", threads
+        codec.thread_type, codec.thread_count = "AUTO", _thread_count(self._stream, threads)
         # A stream may change its size on the way: FFmpeg then refuses what the headers would have been refused for.
         codec.options = {"max_pixels": str(limits.max_pixels)}
         self._reformatter = VideoReformatter()
@@ -169,13 +172,23 @@ class PyavReader:
         if self._quarter_turns % 2:
             width, height = height, width
         try:
-            small = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
+            # One thread: as many as the host has CPUs otherwise, and with one it is no slower.
+            small = self._reformatter.reformat(
+                frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR, threads=1
+            )
         except LIBRARY_ERRORS as exc:
             raise UndecodableVideo("a frame cannot be converted") from exc
         plane = small.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
         pixels = rows[:, : width * 3].reshape(height, width, 3)
         return np.rot90(pixels, -self._quarter_turns) if self._quarter_turns else pixels
+
+
+def _thread_count(stream: VideoStream, at_once: int) -> int:
+    """How many threads keep `at_once` CPUs busy. FFmpeg's frame threads wait for one another, and all of them while a frame is
+    scaled: two for each CPU are faster than one. dav1d's are not."""
+    count = at_once if at_once == 1 or codec_name(stream) == "av1" else 2 * at_once
+    return max(1, min(count, stream.width * stream.height // _PIXELS_A_THREAD))
 
 
 def _time_of(frame: VideoFrame) -> int:

@@ -46,7 +46,7 @@ class Reader(Protocol):
 
 
 def open_reader(name: str, path: str, span: Span | None, limits: Limits, threads: int) -> Reader:
-    """Open a file with the reader of this name, "pyav" or "decord".
+    """Open a file with the reader of this name, "pyav" or "decord"; `threads` of it may work at once.
 
     Raises:
         UndecodableVideo: no demuxer takes it, or it has no video stream that can be decoded.

@@ -1,0 +1,51 @@
+"""The bare work: decoding by Cliplane's reader and inference by the engine that Triton has here, with nothing around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import openvino
+from cliplane.decoder.container import Limits
+from cliplane.decoder.reader import open_reader
+from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
+from cliplane.settings import Settings
+
+from bench.peers.pipeline import read_sampling
+
+LIMITS = Limits(**Settings().decoder_limits())
+
+
+def views_of(path: Path, sampling: Sampling, threads: int) -> Iterator[np.ndarray]:
+    """Each view, (T, H, W, C) uint8, as soon as it is decoded."""
+    video = open_reader("pyav", str(path), None, LIMITS, threads)
+    views = plan_views(video.info.frame_count, sampling)
+    width, height = scaled_size(video.info.width, video.info.height, sampling)
+    wanted = list(dict.fromkeys(number for view in views for number in view.frames))
+    x, y = crop_offset(width, height, views[0], sampling)
+    frames: dict[int, np.ndarray] = {}
+    complete = 0
+    for number, frame in video.frames(wanted, width, height):
+        frames[number] = frame[y : y + sampling.crop_height, x : x + sampling.crop_width].copy()
+        while complete < len(views) and all(n in frames for n in views[complete].frames):
+            yield np.stack([frames[n] for n in views[complete].frames])
+            complete += 1
+    video.close()
+
+
+class Model:
+    """The model, compiled by the engine that Triton has here, with so many threads."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self.sampling = read_sampling((folder / "config.pbtxt").read_text())
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        compiled = openvino.Core().compile_model(folder / "1" / "model.onnx", "CPU", settings)
+        self._request = compiled.create_infer_request()
+
+    def infer(self, views: np.ndarray) -> np.ndarray:
+        return np.array(self._request.infer([views], share_inputs=True, share_outputs=True)[0])

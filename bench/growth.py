@@ -1,0 +1,72 @@
+"""How do throughput and waiting grow with lanes, clients and views; and what does overload do?
+
+    make bench ONLY=growth
+
+One clip (h264 256p, 10 s), camera_motion; load by hey. The lanes are changed by starting the stack anew. The length of a video is a
+benchmark of its own (length). Overload: many more clients than lanes and queue together, each sending again at once
+whatever it got; what counts is that the answers with status 200 come as fast as at the peak, and the 503s at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from bench import load, models, videos
+from bench.stack import running
+
+CORES = os.process_cpu_count() or 1
+LANES = tuple(range(1, 2 * CORES + 1))
+CLIENTS = (1, 2, 4, 8, 16, 32, 64)
+VIEWS = (1, 2, 4, 10, 30)
+MODEL = "camera_motion"
+
+
+def row(sent: load.Load) -> dict[str, Any]:
+    return {
+        "per_s": round(sent.per_second, 2),
+        "p50": round(load.quantile(sent.ms, 0.5), 1),
+        "p99": round(load.quantile(sent.ms, 0.99), 1),
+        "statuses": dict(sent.statuses),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--lanes", nargs="*", type=int, default=list(LANES))
+    parser.add_argument("--clients", nargs="*", type=int, default=list(CLIENTS))
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    clip = videos.encoded(args.source, args.work, "256p", "h264", 250)
+    repository = models.repository(args.work, MODEL)
+    result: dict[str, Any] = {"lanes": {}, "clients": {}, "views": {}}
+
+    def measure(table: str, key: int, url: str, clients: int) -> None:
+        load.send(url, clip, clients, requests=clients)
+        result[table][str(key)] = row(load.send(url, clip, clients, seconds=args.seconds))
+        print(table, key, json.dumps(result[table][str(key)]), flush=True)
+
+    for lanes in args.lanes:
+        with running("growth", repository, MODEL, {"CLIPLANE_LANES": str(lanes)}) as stack:
+            url = f"{stack.base}/v1/classify?views="
+            measure("lanes", lanes, f"{url}10", 2 * lanes)
+            if lanes == CORES:
+                for clients in args.clients:
+                    measure("clients", clients, f"{url}10", clients)
+                for views in VIEWS:
+                    measure("views", views, f"{url}{views}", 2 * CORES)
+    rates = {int(clients): found["per_s"] for clients, found in result["clients"].items()}
+    peak = max(rates.values())
+    result["overload"] = {"peak_per_s": peak, "clients": max(rates), "share_of_peak": round(rates[max(rates)] / peak, 3)}
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

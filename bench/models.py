@@ -1,0 +1,64 @@
+"""The models that the benchmarks serve, in a repository of their own: what is measured is installed nowhere.
+
+X3D-S has random but seeded weights: how long it takes does not depend on them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import onnx
+
+from bench.stack import MODELS, REPOSITORY, docker
+
+X3D_S = "x3d_s"
+
+_SEEDED = """
+import sys, torch
+from exporter.networks import NETWORKS
+name, out = sys.argv[1:]
+torch.manual_seed(0)
+network = NETWORKS[name].build(400, NETWORKS[name].sampling)
+# Random weights answer nearly the same to everything: a larger head makes the classes differ.
+weights = network.state_dict()
+weights[NETWORKS[name].head_weight] *= 30
+torch.save(weights, out)
+"""
+
+
+def repository(work: Path, *names: str) -> Path:
+    """A model repository with these models: "camera_motion" as it is bundled, and X3D-S."""
+    models = work / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if not (models / name).exists():
+            if name == X3D_S:
+                _export(name, work, models)
+            else:
+                shutil.copytree(MODELS / name, models / name)
+    return models
+
+
+def _export(name: str, work: Path, models: Path) -> None:
+    weights = work / f"{name}.pth"
+    base = ["run", "--rm", "--network", "none", "-v", f"{REPOSITORY}:{REPOSITORY}", "-v", f"{work}:{work}"]
+    image = os.environ["EXPORTER"]
+    docker(*base, "--entrypoint", "python", image, "-c", _SEEDED, name, str(weights))
+    docker(*base, image, name, "--checkpoint", str(weights), "--models", str(models))
+
+
+def add_float32(models: Path, name: str) -> None:
+    """Beside a model that takes uint8, `<name>_float32`, which takes the same numbers as float32."""
+    folder = models / f"{name}_float32"
+    if folder.exists():
+        return
+    (folder / "1").mkdir(parents=True)
+    graph = onnx.load(models / name / "1" / "model.onnx")
+    graph.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT  # its first node casts to this anyway
+    onnx.checker.check_model(graph)
+    onnx.save(graph, folder / "1" / "model.onnx")
+    config = (models / name / "config.pbtxt").read_text()
+    (folder / "config.pbtxt").write_text(config.replace(f'"{name}"', f'"{name}_float32"').replace("UINT8", "FP32"))
+    shutil.copy(models / name / "labels.txt", folder)
