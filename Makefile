@@ -15,7 +15,7 @@ export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/te
 IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) -e PYTHONPATH=$(CURDIR)/services/web/src:$(CURDIR)/services/client/src cliplane-test:$(or $(IMAGE_TAG),dev)
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 
-.PHONY: help up down logs ps test fuzz bench model model-rm test-models smoke lint fmt shell clean lock
+.PHONY: help up down logs ps test fuzz bench model model-rm test-models study smoke lint fmt shell clean lock
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -50,6 +50,12 @@ bench: ## measure, and write docs/benchmarks.md from it (ONLY="readers overlap l
 	$(TEST_COMPOSE) --profile tests build -q
 	$(BENCH_COMPOSE) up -d
 	code=0; $(BENCH_COMPOSE) run --rm tests python -m bench.run $(ONLY) || code=$$?; \
+	  $(BENCH_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
+
+study: ## is shrinking before the upload worth it? Measure, and write docs/shrinking.md (ONLY="encode send_20")
+	$(TEST_COMPOSE) --profile tests build -q
+	$(BENCH_COMPOSE) up -d
+	code=0; $(BENCH_COMPOSE) run --rm tests python -m bench.study $(ONLY) || code=$$?; \
 	  $(BENCH_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
 
 model: ## bring a model: NAME=x3d_s (CHECKPOINT= LABELS= AS= SAMPLING= PRECISION=f32|bf16)

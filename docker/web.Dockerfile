@@ -50,8 +50,9 @@ ENTRYPOINT ["python", "-m", "cliplane.boot"]
 
 FROM web AS test
 USER 0
-# docker-cli, docker-compose: the tests kill and restart containers. chromium: the page is tested in it.
-RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose chromium \
+# docker-cli, docker-compose: the tests kill and restart containers. chromium: the page is tested in it. iproute2: tc, for
+# `make study`.
+RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose chromium iproute2 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY services/web/requirements-test.txt services/web/requirements-lint.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=python,source=/opt/venv,target=/opt/pip \

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 
-import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
-from schemathesis.checks import not_a_server_error
 
 schema = schemathesis.openapi.from_url(f"{os.environ['BASE']}/openapi.json")
 

@@ -43,9 +43,8 @@ export class Card {
 
   /** What `shrink` did; nothing is shown where it was not asked to, or this browser cannot. */
   showShrunk({ wasShrunk, reason, rawBytes, sentBytes, encodeS, uplink }) {
-    this.$("shrunk").hidden = !reason;
     if (!wasShrunk) {
-      this.$("shrunk").textContent = `Sent as it is, ${megabytes(rawBytes)}: ${reason}`;
+      this.$("shrunk").textContent = reason && `Sent as it is, ${megabytes(rawBytes)}: ${reason}`;
       return;
     }
     const savedS = (rawBytes - sentBytes) / uplink - encodeS;

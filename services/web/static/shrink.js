@@ -8,7 +8,7 @@ const MARGIN = 1.5;
 const BITS_PER_PIXEL = 0.3;
 const LEAST_BITRATE = 100_000;
 // The first of them that the browser can encode.
-const CODECS = ["avc", "vp9", "av1"];
+const CODECS = { avc: "H.264", vp9: "VP9", av1: "AV1" };
 
 // auto: a file that is smaller than this, or goes up in less time, is not worth the library's loading.
 const WORTH_BYTES = 1_000_000;
@@ -56,7 +56,7 @@ export async function shrink(file, { shortSide, mode, uplink, progress, signal }
       const body = new Blob([work.output.target.buffer], { type: "video/mp4" });
       if (body.size >= file.size) return asItIs("it would not be smaller");
       return {
-        body, wasShrunk: true, reason: `${work.size}, ${work.codec}`, rawBytes: file.size, sentBytes: body.size,
+        body, wasShrunk: true, reason: work.form, rawBytes: file.size, sentBytes: body.size,
         encodeS: tookS(), uplink: speed,
       };
     } finally {
@@ -82,7 +82,7 @@ async function prepare(file, side) {
   const { averagePacketRate } = await track.computePacketStats(60);
   const bitrate = Math.max(LEAST_BITRATE, BITS_PER_PIXEL * size.width * size.height * averagePacketRate);
   const quality = new media.Quality({ bitrate });
-  const codec = await media.getFirstEncodableVideoCodec(CODECS, { ...size, quality });
+  const codec = await media.getFirstEncodableVideoCodec(Object.keys(CODECS), { ...size, quality });
   if (!codec) return null;
   const output = new media.Output({
     format: new media.Mp4OutputFormat({ fastStart: "in-memory" }),
@@ -95,7 +95,8 @@ async function prepare(file, side) {
   if (!conversion.isValid) return null;
   const durationS = (await track.getDurationFromMetadata()) ?? (await track.computeDuration());
   return {
-    conversion, output, codec, durationS, expectedBytes: durationS * bitrate / 8, size: `${size.width} × ${size.height}`,
+    conversion, output, durationS, expectedBytes: durationS * bitrate / 8,
+    form: `${size.width} × ${size.height}, ${CODECS[codec]}`,
   };
 }
 

@@ -38,7 +38,9 @@ class Shrinking:
     uplink: float = 0.0
 
 
-def shrink(path: Path, short_side: int, folder: Path, *, most_frames: int | None = None) -> tuple[Path, int, float]:
+def shrink(
+    path: Path, short_side: int, folder: Path, *, crf: int = CRF, most_frames: int | None = None
+) -> tuple[Path, int, float]:
     """Write the video smaller, as H.264 without sound; (where, how many frames, how many seconds it took).
 
     Raises:
@@ -52,7 +54,7 @@ def shrink(path: Path, short_side: int, folder: Path, *, most_frames: int | None
         stream.thread_type = "AUTO"
         width, height = _size(stream.width, stream.height, short_side)
         rate = stream.average_rate or stream.guessed_rate or 25
-        target = output.add_stream("libx264", rate=rate, options={"crf": str(CRF), "preset": PRESET})
+        target = output.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": PRESET})
         target.width, target.height, target.pix_fmt = width, height, "yuv420p"
         if matrix := stream.codec_context.coded_side_data.get("display_matrix"):
             target.set_display_matrix(list(memoryview(bytes(matrix)).cast("i")))
