@@ -169,3 +169,17 @@ def test_nginx_s_own_answers_are_problems_too(
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers.get("allow") == allowed
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "status", "type_"),
+    [
+        ("/v1/classify?model=" + "m" * 8200, "", 414, "address-too-long"),
+        ("/v1/classify?model=" + "m" * 6000, "", 404, "unknown-model"),
+        ("/livez", "m" * 9000, 400, "bad-request"),
+    ],
+)
+def test_what_is_too_long_is_refused_in_form(
+    http: httpx.Client, path: str, header: str, status: int, type_: str
+) -> None:
+    assert_problem(http.post(path, content=MP4_HEAD + bytes(600), headers={"X-Any": header}), status, type_)
