@@ -4,7 +4,7 @@
 // frame kept, for a model's stride counts the file's frames: another frame rate would be another speed.
 
 const MARGIN = 1.5;
-// Bits of a pixel of a frame; see docs/shrinking.md for what fewer do to the scores.
+// Bits of a pixel of a frame.
 const BITS_PER_PIXEL = 0.3;
 const LEAST_BITRATE = 100_000;
 // The first of them that the browser can encode.
