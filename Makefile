@@ -15,7 +15,7 @@ export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/te
 IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) -e PYTHONPATH=$(CURDIR)/services/web/src:$(CURDIR)/services/client/src cliplane-test:$(or $(IMAGE_TAG),dev)
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 
-.PHONY: help up down logs ps test fuzz bench model model-rm test-models test-bench smoke lint fmt shell clean lock
+.PHONY: help up down logs ps test fuzz bench model model-rm test-models test-bench study smoke lint fmt shell clean lock
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -54,6 +54,10 @@ bench: ## measure, and write docs/benchmarks.md from it (ONLY="handoff floor pee
 	docker compose build -q
 	docker build -q -f docker/exporter.Dockerfile -t $(EXPORTER) . >/dev/null
 	EXPORTER=$(EXPORTER) docker compose -f bench/compose.yaml run --rm --build bench python -m bench.run $(ONLY)
+
+study: ## is shrinking before the upload worth it? Measure, and write docs/shrinking.md (ONLY="encode send_20")
+	docker compose build -q
+	docker compose -f bench/compose.yaml run --rm --build bench python -m bench.study $(ONLY)
 
 model: ## bring a model: NAME=x3d_s (CHECKPOINT= LABELS= AS= SAMPLING= PRECISION=f32|bf16)
 	docker build -q -f docker/exporter.Dockerfile -t $(EXPORTER) . >/dev/null

@@ -2,8 +2,8 @@
 
 FROM debian:trixie-slim
 # docker-cli, docker-compose: each benchmark starts what it measures. hey: the load generator. curl: uploads from a file.
-# python3-venv: pip, in a virtual environment.
-RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose hey curl python3-venv \
+# iproute2: tc, a slow line. # python3-venv: pip, in a virtual environment.
+RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose hey curl iproute2 python3-venv \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY bench/requirements.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip python3 -m venv /opt/bench \

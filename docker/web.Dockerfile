@@ -15,6 +15,20 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/bin/pip install --no-deps /src \
  && rm -rf /opt/venv/lib/python3.13/site-packages/pip /opt/venv/lib/python3.13/site-packages/pip-* /opt/venv/bin/pip*
 
+FROM debian:trixie-slim AS page
+# npm: fetches what package-lock.json pins by hash. ca-certificates: for that.
+RUN apt-get update && apt-get install -y --no-install-recommends npm ca-certificates
+COPY services/web/package.json services/web/package-lock.json /npm/
+WORKDIR /npm
+# No script of a package runs: one of them reports its installation.
+RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier
+# Each library with its licence; compressed once, for nginx's gzip_static.
+RUN mkdir /vendor && cd node_modules \
+ && cp mediabunny/dist/bundles/mediabunny.min.mjs /vendor/mediabunny.js \
+ && cp mediabunny/LICENSE /vendor/mediabunny.LICENSE.txt \
+ && cp swagger-ui-dist/swagger-ui-bundle.js swagger-ui-dist/swagger-ui.css /vendor/ \
+ && cp swagger-ui-dist/LICENSE /vendor/swagger-ui.LICENSE.txt && gzip -9 --keep /vendor/*.js /vendor/*.css
+
 FROM debian:trixie-slim AS web
 # nginx-light: the server without modules. python3: runs the environment.
 RUN apt-get update && apt-get install -y --no-install-recommends nginx-light python3 \
@@ -25,6 +39,7 @@ COPY --chmod=0644 nginx/nginx.conf nginx/problems.conf /etc/nginx/
 COPY --chmod=0644 supervisor /etc/supervisor
 COPY --chmod=0644 services/web/gunicorn.conf.py /etc/cliplane/
 COPY services/web/static /srv/static
+COPY --from=page /vendor /srv/static/vendor
 # Whatever umask the checkout was made with: the uid that serves these files can read them.
 RUN chmod -R a+rX /srv/static /etc/supervisor /etc/cliplane
 COPY --from=package /opt/venv /opt/venv
@@ -35,8 +50,9 @@ ENTRYPOINT ["python", "-m", "cliplane.boot"]
 
 FROM web AS test
 USER 0
-# docker-cli, docker-compose: the tests kill and restart containers. chromium: the page is tested in it.
-RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose chromium \
+# docker-cli, docker-compose: the tests kill and restart containers. chromium: the page is tested in it. iproute2: tc, for
+# `make study`.
+RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose chromium iproute2 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY services/web/requirements-test.txt services/web/requirements-lint.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=python,source=/opt/venv,target=/opt/pip \

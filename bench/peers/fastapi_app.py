@@ -3,8 +3,6 @@
 uvicorn --workers WORKERS starts this once for each; a worker's model is used by one request at a time.
 """
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 import threading

@@ -1,7 +1,5 @@
 """Ray Serve, as https://docs.ray.io/en/latest/serve has it: a FastAPI ingress deployment, one replica a core."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 

@@ -149,3 +149,37 @@ def test_a_client_cannot_choose_the_file_that_is_read(http: httpx.Client) -> Non
 def test_after_all_that_the_next_request_is_right(http: httpx.Client) -> None:
     answer = http.post("/v1/classify", content=media.clip("zoom_in"))
     assert answer.json()["predictions"][0]["label"] == "zoom_in"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("TRACE", "/livez", 405, "GET, HEAD, OPTIONS"),
+        ("TRACE", "/v1/classify", 405, "POST, OPTIONS"),
+        ("POST", "/app.js", 405, "GET, HEAD"),
+        ("DELETE", "/", 405, "GET, HEAD"),
+        ("GET", "/missing.js", 404, None),
+    ],
+)
+def test_nginx_s_own_answers_are_problems_too(
+    http: httpx.Client, method: str, path: str, status: int, allowed: str | None
+) -> None:
+    answer = http.request(method, path, headers={"X-Request-ID": "mine"})
+    assert answer.status_code == answer.json()["status"] == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers.get("allow") == allowed
+    assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "status", "type_"),
+    [
+        ("/v1/classify?model=" + "m" * 8200, "", 414, "address-too-long"),
+        ("/v1/classify?model=" + "m" * 6000, "", 404, "unknown-model"),
+        ("/livez", "m" * 9000, 400, "bad-request"),
+    ],
+)
+def test_what_is_too_long_is_refused_in_form(
+    http: httpx.Client, path: str, header: str, status: int, type_: str
+) -> None:
+    assert_problem(http.post(path, content=MP4_HEAD + bytes(600), headers={"X-Any": header}), status, type_)

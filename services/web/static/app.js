@@ -1,10 +1,13 @@
 // The page: takes videos, sends one after the other, and wires what `upload.js` hears to what `card.js` shows.
 import { Card } from "./card.js";
-import { upload } from "./upload.js";
+import { shrink } from "./shrink.js";
+import { measureUplink, upload, uplinkOf } from "./upload.js";
 
 const $ = (id) => document.getElementById(id);
 const waiting = [];
+const shortSides = new Map(); // by model
 let isSending = false;
+let uplink = 0; // bytes a second; 0: not known yet
 
 async function loadModels() {
   const answer = await fetch("v1/models").catch(() => null);
@@ -14,6 +17,7 @@ async function loadModels() {
   }
   const { models, default: usual } = await answer.json();
   for (const model of models) {
+    shortSides.set(model.name, model.sampling.short_side);
     $("model").add(new Option(model.name, model.name, model.name === usual, model.name === usual));
   }
 }
@@ -28,9 +32,8 @@ function query() {
 
 function add(files) {
   for (const file of files) {
-    const job = { file, query: query(), card: new Card(file) };
+    const job = { file, query: query(), mode: $("shrink").value, card: new Card(file) };
     job.card.onCancel = () => {
-      if (job.abort) return job.abort();
       waiting.splice(waiting.indexOf(job), 1);
       job.card.say("Cancelled.");
       job.card.end();
@@ -45,12 +48,47 @@ async function sendNext() {
   if (isSending || waiting.length === 0) return;
   isSending = true;
   const job = waiting.shift();
-  await new Promise((ended) => {
-    job.abort = upload(job.file, job.query, { ...job.card.listeners(job.query), ended });
-  });
+  const body = await shrunk(job);
+  if (body) await sent(job, body);
   job.card.end();
   isSending = false;
   sendNext();
+}
+
+/** What to send for a job; null where it was cancelled meanwhile. */
+async function shrunk({ file, mode, query, card }) {
+  const shortSide = shortSides.get(query.get("model"));
+  if (!shortSide) return file; // the models could not be listed
+  const abort = new AbortController();
+  const cancelled = new Promise((_, leave) => {
+    card.onCancel = () => { abort.abort(); leave(abort.signal.reason); };
+  });
+  const shrinking = shrink(file, {
+    mode, shortSide, signal: abort.signal, progress: (part) => card.showShrinking(part),
+    uplink: async () => (uplink ||= await measureUplink()),
+  });
+  try {
+    const done = await Promise.race([shrinking, cancelled]);
+    card.showShrunk(done);
+    return done.body;
+  } catch {
+    card.say("Cancelled.");
+    return null;
+  }
+}
+
+async function sent({ query, card }, body) {
+  await new Promise((ended) => {
+    const listeners = card.listeners(query);
+    card.onCancel = upload(body, query, {
+      ...listeners,
+      ended,
+      result: (result) => {
+        uplink = uplinkOf(result, body.size) || uplink;
+        listeners.result(result);
+      },
+    });
+  });
 }
 
 $("form").onsubmit = (event) => {

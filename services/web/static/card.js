@@ -1,5 +1,6 @@
 // One video on the page: its preview, its progress, its result.
 
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
 const percent = (score) => `${(100 * score).toFixed(1)} %`;
 const COLOURS = ["#0b62c4", "#b3531e", "#2c7a3f", "#7a3fa0", "#a3253b", "#1f7a86", "#6b6b1a", "#8a4b6f", "#4a5a6a"];
 
@@ -33,6 +34,23 @@ export class Card {
   say(text, isError = false) {
     this.$("status").textContent = text;
     this.$("status").classList.toggle("error", isError);
+  }
+
+  showShrinking(part) {
+    this.$("progress").value = part;
+    this.say(`Shrinking: ${percent(part)}`);
+  }
+
+  /** What `shrink` did; nothing is shown where it was not asked to, or this browser cannot. */
+  showShrunk({ wasShrunk, reason, rawBytes, sentBytes, encodeS, uplink }) {
+    if (!wasShrunk) {
+      this.$("shrunk").textContent = reason && `Sent as it is, ${megabytes(rawBytes)}: ${reason}`;
+      return;
+    }
+    const savedS = (rawBytes - sentBytes) / uplink - encodeS;
+    const gain = savedS > 0 ? `about ${savedS.toFixed(1)} s saved` : `about ${(-savedS).toFixed(1)} s lost`;
+    this.$("shrunk").textContent =
+      `${megabytes(sentBytes)} sent instead of ${megabytes(rawBytes)} (${reason}, in ${encodeS.toFixed(1)} s): ${gain}`;
   }
 
   /** What `upload` calls. */

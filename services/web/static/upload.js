@@ -1,4 +1,6 @@
-// One request: a file up, events down. Knows nothing of the page.
+// One request: a file up, events down; and how fast "up" is. Knows nothing of the page.
+
+const PROBE_BYTES = 256 * 1024;
 
 /**
  * Sends `file` and calls the listeners as things happen; returns what aborts it.
@@ -24,6 +26,23 @@ export function upload(file, query, listeners) {
   request.onloadend = () => listeners.ended();
   request.send(file);
   return () => request.abort();
+}
+
+/** Bytes a second towards the server, by sending it a little that is no video, which it refuses. */
+export async function measureUplink() {
+  await fetch("livez"); // the connection is there already when the clock starts
+  const before = performance.now();
+  await fetch("livez");
+  const roundTripMs = performance.now() - before;
+  const began = performance.now();
+  await fetch("v1/classify", { method: "POST", body: new Uint8Array(PROBE_BYTES) });
+  return (1000 * PROBE_BYTES) / Math.max(performance.now() - began - roundTripMs, 0.1);
+}
+
+/** The same from an answer to so many bytes, or 0: they were too few to say. */
+export function uplinkOf(result, bytes) {
+  const seconds = result.timing_ms.spool / 1000;
+  return bytes >= PROBE_BYTES && seconds > 0 ? bytes / seconds : 0;
 }
 
 function problemOf(request) {

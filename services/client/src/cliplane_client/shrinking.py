@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -19,6 +22,9 @@ CRF = 23
 PRESET = "veryfast"
 MARGIN = 1.5
 """Short side of what is sent, as a multiple of the model's: its own resize then works on more than enough pixels."""
+
+AHEAD = 4
+"""Frames that wait for the scaler: enough to keep it busy, few enough for the memory."""
 
 SAMPLE_FRAMES = 45
 GAIN = 0.9
@@ -38,7 +44,9 @@ class Shrinking:
     uplink: float = 0.0
 
 
-def shrink(path: Path, short_side: int, folder: Path, *, most_frames: int | None = None) -> tuple[Path, int, float]:
+def shrink(
+    path: Path, short_side: int, folder: Path, *, crf: int = CRF, most_frames: int | None = None
+) -> tuple[Path, int, float]:
     """Write the video smaller, as H.264 without sound; (where, how many frames, how many seconds it took).
 
     Raises:
@@ -52,15 +60,20 @@ def shrink(path: Path, short_side: int, folder: Path, *, most_frames: int | None
         stream.thread_type = "AUTO"
         width, height = _size(stream.width, stream.height, short_side)
         rate = stream.average_rate or stream.guessed_rate or 25
-        target = output.add_stream("libx264", rate=rate, options={"crf": str(CRF), "preset": PRESET})
+        target = output.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": PRESET})
         target.width, target.height, target.pix_fmt = width, height, "yuv420p"
         if matrix := stream.codec_context.coded_side_data.get("display_matrix"):
             target.set_display_matrix(list(memoryview(bytes(matrix)).cast("i")))
-        for frame in source.decode(stream):
-            output.mux(target.encode(_smaller(frame, width, height)))
-            frames += 1
-            if frames == most_frames:
-                break
+        # Scaling takes nearly as long as decoding: it has a thread of its own, while FFmpeg's threads decode.
+        with ThreadPoolExecutor(1) as scaler:
+            scaled: deque[Future[VideoFrame]] = deque()
+            for frame in islice(source.decode(stream), most_frames):
+                scaled.append(scaler.submit(_smaller, frame, width, height))
+                frames += 1
+                if len(scaled) > AHEAD:
+                    output.mux(target.encode(scaled.popleft().result()))
+            while scaled:
+                output.mux(target.encode(scaled.popleft().result()))
         output.mux(target.encode())
     return small, frames, time.perf_counter() - began
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.resources
+import json
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify
@@ -47,8 +48,10 @@ def models() -> Response:
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    text = importlib.resources.files("cliplane").joinpath("openapi.json").read_text()
-    return Response(text, mimetype="application/json")
+    document = json.loads(importlib.resources.files("cliplane").joinpath("openapi.json").read_text())
+    (views,) = (p for p in document["paths"]["/v1/classify"]["post"]["parameters"] if p["name"] == "views")
+    views["schema"]["anyOf"][0]["maximum"] = current_app.extensions["settings"].max_views
+    return Response(json.dumps(document), mimetype="application/json")
 
 
 @blueprint.get("/metrics")
