@@ -41,7 +41,15 @@ def networks() -> str:
                 f"{about['protocol']}; {source}",
             ]
         )
-    head = ["NAME", "clip × stride", "side, crop", "clips × crops here", "parameters, M", "GFLOPs a view", "published top-1"]
+    head = [
+        "NAME",
+        "clip × stride",
+        "side, crop",
+        "clips × crops here",
+        "parameters, M",
+        "GFLOPs a view",
+        "published top-1",
+    ]
     return table([*head, "that figure's protocol and source"], rows)
 
 
@@ -60,7 +68,10 @@ def milliseconds() -> str:
         if set(cells) != {"–"}:
             rows.append([title, *cells])
     machine = found[0]["machine"]
-    text = f"{machine['cpus']} CPUs ({machine['cpu']}). Milliseconds a view: alone / in a batch of {found[0]['batch']}; the chosen one in bold.\n\n"
+    text = (
+        f"{machine['cpus']} CPUs ({machine['cpu']}). Milliseconds a view: alone / in a batch of {found[0]['batch']}; "
+        "the chosen one in bold.\n\n"
+    )
     return text + table(["engine", *by_model], rows) + "".join(map(_whole, found))
 
 
@@ -69,12 +80,21 @@ def _whole(one: dict[str, Any]) -> str:
     rows: list[list[object]] = []
     for row in one["engines"]:
         if not row["reason"]:
-            figures = [row["views_per_s"], row["load_s"], row["memory_mib"], row["agreement"], f"{row['max_difference']:.1e}"]
+            figures = [
+                row["views_per_s"],
+                row["load_s"],
+                row["memory_mib"],
+                row["agreement"],
+                f"{row['max_difference']:.1e}",
+            ]
             rows.append([TITLES[row["engine"]], *figures])
     clips = one["clips"]
     notes = "".join(f"\n- {TITLES[row['engine']]}: {row['reason']}" for row in one["engines"] if row["reason"])
     notes += "".join(f"\n- {TITLES[row['engine']]}: {row['note']}" for row in one["engines"] if row.get("note"))
-    text = f"\n\n**{one['model']}**, {clips['measured']} clips, {clips['real']} of them real, on which PyTorch gives {clips['tops']} different top classes. "
+    text = (
+        f"\n\n**{one['model']}**, {clips['measured']} clips, {clips['real']} of them real, on which PyTorch gives "
+        f"{clips['tops']} different top classes. "
+    )
     return f"{text}Chosen: {one['choice']['sentence']}.\n\n{table(head, rows)}\n{notes}"
 
 
@@ -97,9 +117,10 @@ def page(text: str) -> str:
     """The page with every part written anew."""
     for name, part in PARTS.items():
         pattern = rf"(<!-- {name}: bench/models.py -->\n).*?(\n<!-- end -->)"
-        text, count = re.subn(pattern, lambda m, part=part: f"{m[1]}\n{part()}\n{m[2]}", text, flags=re.DOTALL)  # type: ignore[misc]
-        if count != 1:
-            raise SystemExit(f"{PAGE}: there is no one place for {name}")
+        found = re.search(pattern, text, re.DOTALL)
+        if found is None:
+            raise SystemExit(f"{PAGE}: there is no place for {name}")
+        text = f"{text[: found.start()]}{found[1]}\n{part()}\n{found[2]}{text[found.end() :]}"
     return text
 
 

@@ -1,7 +1,8 @@
 """Runs in the exporter's image, which has the libraries: their samplers beside ours, as JSON.
 
-Of pytorchvideo everything is used as it is: a video whose frames carry their numbers is cut by its sampler, decoded by its
-decoder, subsampled, scaled and cropped by its functions. Of torchvision: VideoClips and UniformClipSampler on frame numbers.
+Of pytorchvideo everything is used as it is: a video whose frames carry their numbers is cut by its sampler, decoded by
+its decoder, subsampled, scaled and cropped by its functions. Of torchvision: VideoClips and UniformClipSampler on frame
+numbers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The shoot-out on a small network: every engine is in the table or says why not, and the rule's choice is in the config."""
+"""The shoot-out on a small network: every engine is in the table or says why not, and the config has the choice."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_starts_are_spread_evenly_and_lie_on_the_grid(frame_count: int, sampling
     starts = [view.frames[0] for view in plan_views(frame_count, sampling)[:: sampling.crops]]
     if len(starts) > 1:
         assert {start % sampling.temporal_stride for start in starts} == {0}
-        steps = [b - a for a, b in zip(starts, starts[1:], strict=False)]
+        steps = [b - a for a, b in pairwise(starts)]
         assert max(steps) - min(steps) <= sampling.temporal_stride
 
 

@@ -1,9 +1,10 @@
 """A Python-based Triton backend that runs ONNX files, and OpenVINO's own, with OpenVINO on the CPU.
 
 A model folder needs no code: `backend: "openvino"` in its config.pbtxt (the name of NVIDIA's own backend) and
-`<version>/model.onnx`, or the file that `default_model_filename` names. One input, one output. Parameters of the config, all optional and named as OpenVINO's
-properties: INFERENCE_PRECISION_HINT (f32, bf16; default: the CPU's best), PERFORMANCE_HINT (default LATENCY),
-INFERENCE_NUM_THREADS (default: the CPUs this container may use), NUM_STREAMS.
+`<version>/model.onnx`, or the file that `default_model_filename` names. One input, one output. Parameters of the
+config, all optional and named as OpenVINO's properties: INFERENCE_PRECISION_HINT (f32, bf16; default: the CPU's
+best), PERFORMANCE_HINT (default LATENCY), INFERENCE_NUM_THREADS (default: the CPUs this container may use),
+NUM_STREAMS.
 
 https://github.com/triton-inference-server/backend/blob/main/docs/python_based_backends.md
 """
@@ -108,5 +109,5 @@ class TritonPythonModel:
         del self._request
 
     def _infer(self, view: np.ndarray) -> np.ndarray:
-        # share_inputs: OpenVINO reads the array where Triton put it. The copy of the output outlives the next inference.
+        # share_inputs: it is read where Triton put it. The copy of the output outlives the next inference.
         return np.array(self._request.infer([view], share_inputs=True, share_outputs=True)[0])

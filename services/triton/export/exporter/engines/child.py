@@ -1,7 +1,7 @@
 """One engine in a process of its own, so that none takes another's memory, threads or allocator.
 
-Speaks JSON lines: a command on its standard input, an answer on what was its standard output; libraries that print go to
-standard error. `load`, then `run` of the clips [first, last), then `end`, which saves the answers.
+Speaks JSON lines: a command on its standard input, an answer on what was its standard output; libraries that print
+go to standard error. `load`, then `run` of the clips [first, last), then `end`, which saves the answers.
 """
 
 from __future__ import annotations

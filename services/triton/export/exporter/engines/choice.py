@@ -29,8 +29,8 @@ class Choice:
 
 
 def choose(measured: Sequence[Measured], served: Collection[str]) -> Choice:
-    """The fastest at batch 1 of those that can be served, answer as PyTorch does, and are not slower than PyTorch: neither at
-    batch 1 nor at the full batch."""
+    """The fastest at batch 1 of those that can be served, answer as PyTorch does, and are not slower than PyTorch:
+    neither at batch 1 nor at the full batch."""
     reference = next((one for one in measured if one.engine == REFERENCE), None)
     if reference is None:
         return Choice(None, "PyTorch itself did not run: there is nothing to compare with")

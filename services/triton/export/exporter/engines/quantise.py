@@ -2,8 +2,8 @@
 
 python -m exporter.engines.quantise MODEL.onnx CLIPS.npy OUT.xml
 
-The CPU plugin has no depthwise 3D convolution in INT8 and refuses to compile one; then those layers stay as they are, and
-the last line of the output says so.
+The CPU plugin has no depthwise 3D convolution in INT8 and refuses to compile one; then those layers stay as they are,
+and the last line of the output says so.
 """
 
 from __future__ import annotations

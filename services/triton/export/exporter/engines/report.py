@@ -59,11 +59,12 @@ def plot(results: dict[str, Any]) -> str:
     ran = [one for one in results["engines"] if not one["reason"]]
     most = max(max(one["latency_ms"], one["batch_ms_per_view"]) for one in ran)
     height = 56 + _ROW_PX * len(ran)
+    title = f"{results['model']}: ms a view on {results['machine']['cpus']} CPUs"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_LEFT_PX + _BAR_PX + 90}" height="{height}" '
         'font-family="sans-serif" font-size="13">',
         '<rect width="100%" height="100%" fill="#fff"/>',
-        f'<text x="8" y="20" font-weight="bold">{escape(results["model"])}: ms a view on {results["machine"]["cpus"]} CPUs</text>',
+        f'<text x="8" y="20" font-weight="bold">{escape(title)}</text>',
     ]
     for x, colour, label in ((8, _COLOURS[0], "one view"), (108, _COLOURS[1], f"in a batch of {results['batch']}")):
         parts.append(

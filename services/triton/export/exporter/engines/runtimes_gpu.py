@@ -1,5 +1,5 @@
-"""The engines on an NVIDIA GPU. **Never run where this project is built**, which has no GPU: until somebody has, believe
-their figures only after a look at the agreement column."""
+"""The engines on an NVIDIA GPU. **Never run where this project is built**, which has no GPU: until somebody has,
+believe their figures only after a look at the agreement column."""
 
 from __future__ import annotations
 

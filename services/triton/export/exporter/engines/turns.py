@@ -94,7 +94,7 @@ def run_in_turns(engines: list[str], spec: Path, rounds: int, batch: int, work: 
             run.load_s = (load_ms or 0) / 1000
             print(f"{engine}: {run.reason or f'loaded in {run.load_s:.1f} s'}", file=sys.stderr, flush=True)
         for turn in range(1, rounds + 1):
-            for engine, run in runs.items() if turn % 2 else reversed(runs.items()):
+            for run in runs.values() if turn % 2 else reversed(runs.values()):
                 if not run.reason:
                     time.sleep(SETTLE_S)
                     _one_turn(run, turn, batch, ask)
