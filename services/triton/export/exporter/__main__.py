@@ -67,7 +67,7 @@ def main() -> int:
                 facts["parity"] = export(served, tried, folder / "model.onnx")
             earlier = there.facts.pop("earlier", [])
             facts["earlier"] = [there.facts, *earlier]
-            replace(args.models / as_name / "export.json", as_json(facts))
+            replace(args.models, args.models / as_name / "export.json", as_json(facts))
         else:
             with new_folder(args.models, as_name) as folder:
                 facts["parity"] = export(served, tried, folder / "1" / "model.onnx")

@@ -148,13 +148,12 @@ def _put(staging: Path, place: Path) -> None:
     staging.rename(place)  # an error if it is there, for no folder of ours is empty
 
 
-def replace(file: Path, content: str | bytes) -> None:
+def replace(models: Path, file: Path, content: str | bytes) -> None:
     """Write a file of the repository anew, by one rename: Triton sees the old or the new one.
 
     Raises:
         CannotInstall: there is no room; the old one is as it was.
     """
-    models = file.parents[1] if file.parents[1].name == "models" else file.parents[2]
     with _staging(models, file.name) as new:
         new.write_bytes(content.encode() if isinstance(content, str) else content)
         new.chmod(0o644)

@@ -164,15 +164,16 @@ def _as_dict(choice: Choice) -> dict[str, Any]:
 
 def _install(folder: Path, config: str, results: dict[str, Any], int8: Path) -> None:
     """Everything but the config first: Triton may look at any time."""
-    replace(folder / "engines.json", as_json(results))
-    replace(folder / "engines.svg", plot(results))
+    models = folder.parent
+    replace(models, folder / "engines.json", as_json(results))
+    replace(models, folder / "engines.svg", plot(results))
     if results["choice"]["engine"] == "openvino_int8":
         for file in (int8.with_suffix(".bin"), int8):
-            replace(newest(folder) / file.name, file.read_bytes())
-    replace(folder / "config.pbtxt", cpu_config(config, results["choice"]["engine"]))
+            replace(models, newest(folder) / file.name, file.read_bytes())
+    replace(models, folder / "config.pbtxt", cpu_config(config, results["choice"]["engine"]))
     gpu = folder / "configs" / "gpu.pbtxt"
     if gpu.exists():
-        replace(gpu, gpu_config(gpu.read_text(), results["gpu_choice"]["engine"]))
+        replace(models, gpu, gpu_config(gpu.read_text(), results["gpu_choice"]["engine"]))
 
 
 def _verdict(results: dict[str, Any]) -> str:
