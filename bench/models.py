@@ -1,6 +1,6 @@
 """The tables of docs/models.md from bench/results/: no figure in them is typed by hand.
 
-python -m bench.models
+PYTHONPATH=services/triton/export python3 -m bench.models
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Traffic:
             while not self._stop.is_set():
                 answer = client.post(f"{BASE}/v1/classify", params=self._query, content=body)
                 found = answer.json()
-                said = found["version"] if answer.status_code == 200 else found["type"].rpartition("/")[2]
+                said = found["version"] if answer.status_code == 200 else found["type"].rpartition(":")[2]
                 self.answers.append((answer.status_code, said))
 
     def stop(self) -> None:
