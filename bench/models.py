@@ -106,8 +106,8 @@ def variants() -> str:
     for one in found:
         ways = one["ways"]
         cells = [f"{ways[n]['ms_per_view']:.1f} ({ways[n]['ratio']:.2f})" if n in ways else "–" for n in names]
-        rows.append([f"{one['model']}, {one['precision']}, {one['batch']}", *cells])
-    return table(["model, precision, views", *names], rows)
+        rows.append([f"{one['model']}, {one['precision']}, {one['batch']} ({one['rounds']})", *cells])
+    return table(["model, precision, views (rounds)", *names], rows)
 
 
 PARTS = {"networks": networks, "engines": milliseconds, "variants": variants}

@@ -80,7 +80,7 @@ class TritonPythonModel:
         core = openvino.Core()
         try:
             model = core.read_model(file)
-            # One view at a time, its shape known: faster than a batch of any size, which docs/models.md has figures of.
+            # One view at a time, its shape known: docs/models.md has the figures, for and against.
             model.reshape(self._shape)
             compiled = core.compile_model(model, "CPU", properties)
         except RuntimeError as exc:
