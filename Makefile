@@ -13,9 +13,12 @@ TEST_PORT ?= 18080
 # Real clips beside the checkout are used where they are.
 export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/tests)
 IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) -e PYTHONPATH=$(CURDIR)/services/web/src:$(CURDIR)/services/client/src cliplane-test:$(or $(IMAGE_TAG),dev)
+BUILD_EXPORTER = docker build -q -f docker/exporter.Dockerfile -t $(EXPORTER) . >/dev/null
+IN_EXPORTER = mkdir -p .weights && docker run --rm --user $$(id -u):$$(id -g) -v $(CURDIR)/services/triton:/triton -v $(CURDIR)/.weights:/cache \
+  -v $(VIDEOS):/videos:ro $(foreach file,$(CHECKPOINT) $(LABELS),-v $(abspath $(file)):/in/$(notdir $(file)):ro)
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 
-.PHONY: help up down logs ps test fuzz bench model model-rm test-models test-bench study smoke lint fmt shell clean lock
+.PHONY: help up down logs ps test fuzz bench model engines model-rm test-models test-bench study smoke lint fmt shell clean lock
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -39,8 +42,8 @@ test: ## build, start a stack for the tests, run all of them in their container,
 	code=0; $(TEST_COMPOSE) run --rm tests pytest $(ARGS) || code=$$?; \
 	  $(TEST_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
 
-test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (builds an image of 6 GB)
-	docker build -q -f docker/exporter.Dockerfile -t $(EXPORTER) . >/dev/null
+test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (builds an image of 7 GB)
+	$(BUILD_EXPORTER)
 	$(MAKE) test ARGS="tests/models $(ARGS)"
 
 test-bench: ## a short run of every benchmark (builds an image of 2 GB)
@@ -52,19 +55,23 @@ fuzz: ## ten thousand mutated videos against the tests' stack (MUTANTS=n)
 
 bench: ## measure, and write docs/benchmarks.md from it (ONLY="handoff floor peers upload growth length start readers overlap views")
 	docker compose build -q
-	docker build -q -f docker/exporter.Dockerfile -t $(EXPORTER) . >/dev/null
+	$(BUILD_EXPORTER)
 	EXPORTER=$(EXPORTER) docker compose -f bench/compose.yaml run --rm --build bench python -m bench.run $(ONLY)
 
 study: ## is shrinking before the upload worth it? Measure, and write docs/shrinking.md (ONLY="encode send_20")
 	docker compose build -q
 	docker compose -f bench/compose.yaml run --rm --build bench python -m bench.study $(ONLY)
 
-model: ## bring a model: NAME=x3d_s (CHECKPOINT= LABELS= AS= SAMPLING= PRECISION=f32|bf16)
-	docker build -q -f docker/exporter.Dockerfile -t $(EXPORTER) . >/dev/null
-	mkdir -p .weights && docker run --rm --user $$(id -u):$$(id -g) -v $(CURDIR)/services/triton:/triton -v $(CURDIR)/.weights:/cache \
-	  $(foreach file,$(CHECKPOINT) $(LABELS),-v $(abspath $(file)):/in/$(notdir $(file)):ro) $(EXPORTER) $(NAME) --models /triton/models \
-	  $(if $(CHECKPOINT),--checkpoint /in/$(notdir $(CHECKPOINT))) $(if $(LABELS),--labels /in/$(notdir $(LABELS))) \
-	  $(if $(AS),--as $(AS)) $(if $(SAMPLING),--sampling $(SAMPLING)) $(if $(PRECISION),--precision $(PRECISION))
+model: ## bring a model, or a new version: NAME=x3d_s (CHECKPOINT= LABELS= AS= SAMPLING= PRECISION=f32|bf16)
+	$(BUILD_EXPORTER)
+	$(IN_EXPORTER) $(EXPORTER) $(NAME) --models /triton/models $(if $(CHECKPOINT),--checkpoint /in/$(notdir $(CHECKPOINT))) \
+	  $(if $(LABELS),--labels /in/$(notdir $(LABELS))) $(if $(AS),--as $(AS)) $(if $(SAMPLING),--sampling $(SAMPLING)) \
+	  $(if $(PRECISION),--precision $(PRECISION))
+
+engines: ## measure every engine on a model, and let the fastest good one serve it: NAME=x3d_s (CHECKPOINT= ROUNDS=)
+	$(BUILD_EXPORTER)
+	$(IN_EXPORTER) --network none $(if $(GPU),--gpus all) --entrypoint python $(EXPORTER) -W ignore -m exporter.engines $(NAME) --models /triton/models \
+	  $(if $(CHECKPOINT),--checkpoint /in/$(notdir $(CHECKPOINT))) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 model-rm: ## take a model away: NAME=x3d_s
 	@test -n "$(NAME)" -a -d "services/triton/models/$(NAME)" || { echo "make model-rm: there is no model '$(NAME)'"; exit 1; }
@@ -93,5 +100,6 @@ lock: ## pin the dependencies again, with hashes (needs uv)
 	cd services/web && $(UV) pyproject.toml -o requirements.txt && $(UV) pyproject.toml --group test -o requirements-test.txt && $(UV) pyproject.toml --group lint -o requirements-lint.txt
 	cd services/triton && $(UV) requirements.in -o requirements.txt && $(UV) --no-deps tritonserver.in -o tritonserver.txt
 	$(UV) bench/requirements.in -o bench/requirements.txt
+	cd services/triton/export/exporter && $(UV) requirements.in -o requirements.txt
 	cd tests/e2e && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate requirements.in -o requirements.txt
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate

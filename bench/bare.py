@@ -1,4 +1,4 @@
-"""The bare work: decoding by Cliplane's reader and inference by the engine that Triton has here, with nothing around them."""
+"""The bare work of decoding: Cliplane's reader, with nothing around it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import openvino
 from cliplane.decoder.container import Limits
 from cliplane.decoder.reader import open_reader
 from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
 from cliplane.settings import Settings
-
-from bench.peers.pipeline import read_sampling
 
 LIMITS = Limits(**Settings().decoder_limits())
 
@@ -32,20 +29,3 @@ def views_of(path: Path, sampling: Sampling, threads: int) -> Iterator[np.ndarra
             yield np.stack([frames[n] for n in views[complete].frames])
             complete += 1
     video.close()
-
-
-class Model:
-    """The model, compiled by the engine that Triton has here, with so many threads."""
-
-    def __init__(self, folder: Path, threads: int) -> None:
-        self.sampling = read_sampling((folder / "config.pbtxt").read_text())
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        compiled = openvino.Core().compile_model(folder / "1" / "model.onnx", "CPU", settings)
-        self._request = compiled.create_infer_request()
-
-    def infer(self, views: np.ndarray) -> np.ndarray:
-        return np.array(self._request.infer([views], share_inputs=True, share_outputs=True)[0])

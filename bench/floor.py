@@ -27,24 +27,33 @@ import numpy as np
 from cliplane.cpus import decoder_threads
 from cliplane.decoder.container import silence
 
-from bench import load, models, videos
-from bench.bare import Model, views_of
+from bench import load, repository, videos
+from bench.bare import views_of
+from bench.peers.pipeline import Engine, read_sampling
 from bench.stack import Stack, docker, running
 
 SIZES = ("256p", "720p", "1080p")
 CORES = os.process_cpu_count() or 1
 
 
-def one_after_the_other(model: Model, path: Path, threads: int) -> np.ndarray:
-    return model.infer(np.stack(list(views_of(path, model.sampling, threads)))).mean(axis=0)
+class Bare:
+    """A model's engine and sampling."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self.engine = Engine(folder, threads)
+        self.sampling = read_sampling((folder / "config.pbtxt").read_text())
 
 
-def both_at_once(model: Model, path: Path, threads: int) -> np.ndarray:
+def one_after_the_other(bare: Bare, path: Path, threads: int) -> np.ndarray:
+    return bare.engine.infer(np.stack(list(views_of(path, bare.sampling, threads)))).mean(axis=0)
+
+
+def both_at_once(bare: Bare, path: Path, threads: int) -> np.ndarray:
     """Views are inferred as they come, all that wait at once, while a thread decodes."""
     decoded: queue.Queue[np.ndarray | None] = queue.Queue()
 
     def decode() -> None:
-        for view in views_of(path, model.sampling, threads):
+        for view in views_of(path, bare.sampling, threads):
             decoded.put(view)
         decoded.put(None)
 
@@ -57,7 +66,7 @@ def both_at_once(model: Model, path: Path, threads: int) -> np.ndarray:
             views.append(decoded.get())
         is_over = views[-1] is None
         if waiting := [view for view in views if view is not None]:
-            scores.append(model.infer(np.stack(waiting)))
+            scores.append(bare.engine.infer(np.stack(waiting)))
     thread.join()
     return np.concatenate(scores).mean(axis=0)
 
@@ -67,12 +76,12 @@ FLOORS = {"floor, one after the other": one_after_the_other, "floor, both at onc
 
 def _loop(folder: Path, path: Path, barrier: Any, seconds: float, done: Any) -> None:
     silence()
-    model = Model(folder, 1)
-    one_after_the_other(model, path, 1)
+    bare = Bare(folder, 1)
+    one_after_the_other(bare, path, 1)
     barrier.wait()
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
-        one_after_the_other(model, path, 1)
+        one_after_the_other(bare, path, 1)
         count += 1
     done.put(count / (time.perf_counter() - began))
 
@@ -148,17 +157,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--sizes", nargs="*", default=list(SIZES))
-    parser.add_argument("--models", nargs="*", default=[models.X3D_S, "camera_motion"])
+    parser.add_argument("--models", nargs="*", default=[repository.X3D_S, "camera_motion"])
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     silence()
     clips = {size: videos.encoded(args.source, args.work, size, "h264", 250) for size in args.sizes}
-    repository = models.repository(args.work, *args.models)
+    models = repository.models_of(args.work, *args.models)
     result: dict[str, Any] = {}
     threads = decoder_threads(1)
     for model in args.models:
-        bare = Model(repository / model, CORES)
-        with running("floor", repository, model) as stack:
+        bare = Bare(models / model, CORES)
+        with running("floor", models, model) as stack:
             url = f"{stack.base}/v1/classify?model={model}&views=10"
             for size, clip in clips.items():
                 latency: dict[str, list[float]] = defaultdict(list)
@@ -173,7 +182,7 @@ def main() -> None:
                             way(bare, clip, threads)
                             latency[name].append((time.perf_counter() - began) * 1000)
                         latency["Cliplane"] += load.send(url, clip, 1, requests=1).ms
-                    rate["floor"].append(floor_rate(repository / model, clip, args.seconds))
+                    rate["floor"].append(floor_rate(models / model, clip, args.seconds))
                     rate["Cliplane"].append(load.send(url, clip, 2 * CORES, seconds=args.seconds).per_second)
                 medians = {name: round(statistics.median(values), 1) for name, values in latency.items()}
                 rates = {name: round(statistics.median(values), 3) for name, values in rate.items()}

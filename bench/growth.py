@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bench import load, models, videos
+from bench import load, repository, videos
 from bench.stack import running
 
 CORES = os.process_cpu_count() or 1
@@ -45,7 +45,7 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     clip = videos.encoded(args.source, args.work, "256p", "h264", 250)
-    repository = models.repository(args.work, MODEL)
+    models = repository.models_of(args.work, MODEL)
     result: dict[str, Any] = {"lanes": {}, "clients": {}, "views": {}}
 
     def measure(table: str, key: int, url: str, clients: int) -> None:
@@ -54,7 +54,7 @@ def main() -> None:
         print(table, key, json.dumps(result[table][str(key)]), flush=True)
 
     for lanes in args.lanes:
-        with running("growth", repository, MODEL, {"CLIPLANE_LANES": str(lanes)}) as stack:
+        with running("growth", models, MODEL, {"CLIPLANE_LANES": str(lanes)}) as stack:
             url = f"{stack.base}/v1/classify?views="
             measure("lanes", lanes, f"{url}10", 2 * lanes)
             if lanes == CORES:

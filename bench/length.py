@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from bench import models, videos
+from bench import repository, videos
 from bench.stack import running
 
 LENGTHS_S = (10, 30, 60, 300, 600, 1800, 3600, 7200)
@@ -29,8 +29,8 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     result: dict[str, dict[str, object]] = {}
-    repository = models.repository(args.work, MODEL)
-    with running("length", repository, MODEL) as stack, httpx.Client(base_url=stack.base, timeout=120) as http:
+    models = repository.models_of(args.work, MODEL)
+    with running("length", models, MODEL) as stack, httpx.Client(base_url=stack.base, timeout=120) as http:
         for gop in (12, 250):
             short = videos.encoded(args.source, args.work, "256p", "h264", gop)
             files = {seconds: videos.repeated(short, args.work, seconds) for seconds in args.lengths}

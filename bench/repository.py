@@ -15,20 +15,7 @@ from bench.stack import MODELS, REPOSITORY, docker
 
 X3D_S = "x3d_s"
 
-_SEEDED = """
-import sys, torch
-from exporter.networks import NETWORKS
-name, out = sys.argv[1:]
-torch.manual_seed(0)
-network = NETWORKS[name].build(400, NETWORKS[name].sampling)
-# Random weights answer nearly the same to everything: a larger head makes the classes differ.
-weights = network.state_dict()
-weights[NETWORKS[name].head_weight] *= 30
-torch.save(weights, out)
-"""
-
-
-def repository(work: Path, *names: str) -> Path:
+def models_of(work: Path, *names: str) -> Path:
     """A model repository with these models: "camera_motion" as it is bundled, and X3D-S."""
     models = work / "models"
     models.mkdir(parents=True, exist_ok=True)
@@ -42,10 +29,9 @@ def repository(work: Path, *names: str) -> Path:
 
 
 def _export(name: str, work: Path, models: Path) -> None:
-    weights = work / f"{name}.pth"
+    weights, image = work / f"{name}.pth", os.environ["EXPORTER"]
     base = ["run", "--rm", "--network", "none", "-v", f"{REPOSITORY}:{REPOSITORY}", "-v", f"{work}:{work}"]
-    image = os.environ["EXPORTER"]
-    docker(*base, "--entrypoint", "python", image, "-c", _SEEDED, name, str(weights))
+    docker(*base, "--entrypoint", "python", image, "-m", "exporter.seeded", name, "400", str(weights))
     docker(*base, image, name, "--checkpoint", str(weights), "--models", str(models))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from bench import models, videos
+from bench import repository, videos
 from bench.stack import docker, running
 
 MODEL = "camera_motion"
@@ -65,7 +65,7 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     clip = videos.encoded(args.source, args.work, "256p", "h264", 250).read_bytes()
-    repository = models.repository(args.work, MODEL)
+    models = repository.models_of(args.work, MODEL)
     tag = os.environ.get("IMAGE_TAG", "dev")
     sizes = {
         name: round(int(docker("image", "inspect", "-f", "{{.Size}}", image)) / 1e6)
@@ -79,7 +79,7 @@ def main() -> None:
     memory: dict[str, Any] = {}
     for _ in range(args.rounds):
         began = time.perf_counter()
-        with running("start", repository, MODEL) as stack:
+        with running("start", models, MODEL) as stack:
             first_answer(stack.base, clip)
             times["cold"].append(time.perf_counter() - began)
             stack.compose("stop", "-t", "10")

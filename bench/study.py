@@ -30,7 +30,7 @@ import numpy as np
 from cliplane_client import Client
 from cliplane_client.shrinking import CRF, MARGIN, choose, shrink
 
-from bench import models, study_report
+from bench import repository, study_report
 from bench.run import HERE, machine, source
 from bench.stack import running
 from bench.videos import repeated
@@ -235,8 +235,8 @@ def main() -> None:
         raise SystemExit(f"there is no {unknown.pop()}; there are {', '.join(PARTS)}")
     WORK.mkdir(parents=True, exist_ok=True)
     results: dict[str, object] = json.loads(OUT.read_text()) if OUT.exists() else {}
-    repository = models.repository(WORK, MODEL)
-    with running("study", repository, MODEL) as stack, Client(stack.base, timeout_s=600) as client:
+    models = repository.models_of(WORK, MODEL)
+    with running("study", models, MODEL) as stack, Client(stack.base, timeout_s=600) as client:
         (model,) = (model for model in client.models() if model.is_default)
         results |= {"machine": machine(), "model": model.name, "short_side": model.short_side}
         for name in wanted:

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import models, videos
+from bench import repository, videos
 from bench.peers.run import CORES, PEERS, peer_running, wait_for
 from bench.stack import Stack, docker, running
 
@@ -82,9 +82,9 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     clip = videos.encoded(args.source, args.work, "256p", "h264", 250)
-    repository = models.repository(args.work, "camera_motion")
+    models = repository.models_of(args.work, "camera_motion")
     result: dict[str, Any] = {}
-    with running("upload", repository, "camera_motion") as stack:
+    with running("upload", models, "camera_motion") as stack:
         url = f"{stack.base}/v1/classify?views=1"
         times: dict[int, dict[str, list[float]]] = {size: defaultdict(list) for size in args.sizes}
         files = {size: padded(clip, args.work, size) for size in args.sizes}
@@ -96,7 +96,7 @@ def main() -> None:
             servers = []
             for peer in PEERS:
                 if peer.name in args.only:
-                    network, folder = f"{stack.project}_default", repository / "camera_motion"
+                    network, folder = f"{stack.project}_default", models / "camera_motion"
                     running_peer = peer_running(peer, network, folder, CORES, 1, {"COUNT_ONLY": "1"})
                     server = exits.enter_context(running_peer)
                     wait_for(server, clip, args.work)

@@ -22,7 +22,7 @@ import numpy as np
 from cliplane import early_stop
 from cliplane.sampling import coarse_to_fine
 
-from bench import models
+from bench import repository
 from bench.stack import running
 from tests import media
 
@@ -76,8 +76,8 @@ def main() -> None:
     args = parser.parse_args()
     answers: dict[object, list[dict[str, object]]] = {}
     ms: dict[object, list[float]] = {}
-    repository = models.repository(args.work, MODEL)
-    with running("views", repository, MODEL) as stack, httpx.Client(base_url=stack.base, timeout=60) as http:
+    models = repository.models_of(args.work, MODEL)
+    with running("views", models, MODEL) as stack, httpx.Client(base_url=stack.base, timeout=60) as http:
         for number in range(args.first, args.first + args.videos):
             body = video(number)
             for views in (*VIEWS, "auto"):

@@ -33,19 +33,34 @@ def read_sampling(config: str) -> Sampling:
     return Sampling(length, stride, side, height, width, clips=VIEWS, crops=1)
 
 
+class Engine:
+    """A model folder compiled by OpenVINO as Cliplane's backend compiles it: float32, one view at a time, of fixed shape."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        sampling = read_sampling((folder / "config.pbtxt").read_text())
+        core = openvino.Core()
+        model = core.read_model(folder / "1" / "model.onnx")
+        model.reshape([1, sampling.clip_length, sampling.crop_height, sampling.crop_width, 3])
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        self._request = core.compile_model(model, "CPU", settings).create_infer_request()
+
+    def infer(self, views: np.ndarray) -> np.ndarray:
+        """(views, T, H, W, C) uint8 → (views, classes) probabilities."""
+        answers = [self._request.infer([view[None]], share_inputs=True, share_outputs=True)[0] for view in views]
+        return np.concatenate([np.array(answer) for answer in answers])
+
+
 class Classifier:
     """The model, loaded; `THREADS` threads."""
 
     def __init__(self) -> None:
         self.sampling = read_sampling((MODEL / "config.pbtxt").read_text())
         self._labels = (MODEL / "labels.txt").read_text().splitlines()
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": THREADS,
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        compiled = openvino.Core().compile_model(MODEL / "1" / "model.onnx", "CPU", settings)
-        self._request = compiled.create_infer_request()
+        self._engine = Engine(MODEL, THREADS)
 
     def classify(self, path: str) -> dict[str, object]:
         """The five best labels of a file."""
@@ -64,7 +79,7 @@ class Classifier:
 
     def infer(self, views: np.ndarray) -> np.ndarray:
         """(views, classes) probabilities."""
-        return self._request.infer([views], share_inputs=True, share_outputs=True)[0]
+        return self._engine.infer(views)
 
     def predictions(self, scores: np.ndarray) -> dict[str, object]:
         best = scores.argsort()[::-1][:5]

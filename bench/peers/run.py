@@ -26,7 +26,7 @@ from typing import Any
 import httpx
 from rich.progress import Progress
 
-from bench import load, models, videos
+from bench import load, repository, videos
 from bench.stack import REPOSITORY, Stack, docker, running
 
 VIEWS = 10
@@ -268,17 +268,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--sizes", nargs="*", default=list(SIZES))
-    parser.add_argument("--models", nargs="*", default=[models.X3D_S, "camera_motion"])
+    parser.add_argument("--models", nargs="*", default=[repository.X3D_S, "camera_motion"])
     parser.add_argument("--only", nargs="*", default=[peer.name for peer in PEERS])
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     clips = {size: videos.encoded(args.source, args.work, size, "h264", 250) for size in args.sizes}
-    repository = models.repository(args.work, *args.models)
+    models = repository.models_of(args.work, *args.models)
     result: dict[str, Any] = {"rounds": args.rounds, "seconds": args.seconds, "views": VIEWS, "models": {}}
     for model in args.models:
-        models.add_float32(repository, model)
+        repository.add_float32(models, model)
         with (
-            running("peers", repository, model) as stack,
+            running("peers", models, model) as stack,
             all_servers(stack, model, args.only, clips[args.sizes[0]], args.work) as (servers, apart),
         ):
             table = measure(servers, clips, args.work, args.rounds, args.seconds)

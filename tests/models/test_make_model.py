@@ -6,10 +6,6 @@ The weights are random but seeded: there is no model hub here. `make test-models
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -22,22 +18,9 @@ from cliplane.settings import Settings
 
 from tests import media
 from tests.integration.conftest import BASE, wait_until
+from tests.models.conftest import MODELS, export, run, seed, served
 
-REPOSITORY = Path(__file__).parents[2]
-MODELS = REPOSITORY / "services" / "triton" / "models"
 LIMITS = Limits(**Settings().decoder_limits())
-
-CHECKPOINT = """
-import sys, torch
-from exporter.networks import NETWORKS
-name, classes, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-torch.manual_seed(0)
-network = NETWORKS[name].build(classes, NETWORKS[name].sampling)
-# Random weights answer nearly the same to everything: a larger head makes the classes differ.
-weights = network.state_dict()
-weights[NETWORKS[name].head_weight] *= 30
-torch.save({"state_dict": {"module." + key: value for key, value in weights.items()}}, out)
-"""
 
 PYTORCH = """
 import sys, numpy, torch
@@ -52,38 +35,6 @@ with torch.no_grad():
     answers = [Served(network, about).eval()(torch.from_numpy(view[None]))[0] for view in numpy.load(views)]
 numpy.save(out, torch.stack(answers).numpy())
 """
-
-
-def run(*arguments: object, entry: str = "python") -> subprocess.CompletedProcess[str]:
-    mounts = ["-v", f"{REPOSITORY}:{REPOSITORY}"]
-    command = ["docker", "run", "--rm", "--network", "none", *mounts, "--entrypoint", entry, os.environ["EXPORTER"]]
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300)
-
-
-def export(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return run("-W", "ignore", "-m", "exporter", *arguments, "--models", MODELS)
-
-
-@pytest.fixture(scope="module")
-def work() -> Iterator[Path]:
-    """A folder that the exporter's container sees under the same path."""
-    folder = REPOSITORY / "artifacts" / f"models-{uuid.uuid4().hex[:8]}"
-    folder.mkdir(parents=True)
-    yield folder
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    """A name that is taken away again, whatever became of it."""
-    name = f"test_{uuid.uuid4().hex[:8]}"
-    yield name
-    subprocess.run(["rm", "-rf", str(MODELS / name)], check=True)
-    wait_until(lambda: name not in served(), seconds=30, what="the model is gone")
-
-
-def served() -> set[str]:
-    return {model["name"] for model in httpx.get(f"{BASE}/v1/models", timeout=60).json()["models"]}
 
 
 def views_of(path: Path, sampling: Sampling) -> np.ndarray:
@@ -106,7 +57,7 @@ def test_a_checkpoint_is_exported_served_and_answers_as_pytorch(
     work: Path, name: str, network: str, classes: int
 ) -> None:
     checkpoint, labels = work / f"{network}.pth", work / f"{network}.txt"
-    assert run("-c", CHECKPOINT, network, classes, checkpoint).returncode == 0
+    seed(network, classes, checkpoint)
     labels.write_text("".join(f"class {k}\n" for k in range(classes)))
     done = export(network, "--as", name, "--checkpoint", checkpoint, "--labels", labels)
     assert done.returncode == 0, done.stderr
@@ -135,7 +86,7 @@ def test_a_checkpoint_is_exported_served_and_answers_as_pytorch(
 
 def test_bad_input_is_named_and_installs_nothing(work: Path, name: str) -> None:
     checkpoint, labels = work / "good.pth", work / "labels.txt"
-    assert run("-c", CHECKPOINT, "x3d_xs", 5, checkpoint).returncode == 0
+    seed("x3d_xs", 5, checkpoint)
     labels.write_text("a\nb\nc\n")
     evil = work / "evil.pth"
     code = "import os, sys, torch\nclass E:\n    def __reduce__(self): return (os.system, ('touch ' + sys.argv[2],))\n"
@@ -161,5 +112,33 @@ def test_bad_input_is_named_and_installs_nothing(work: Path, name: str) -> None:
     assert "it has no head.weight" in wrong.stderr
     taken = export("x3d_xs", "--as", "camera_motion", "--checkpoint", checkpoint)
     assert "already" in taken.stderr
+    other = work / "other.txt"
+    other.write_text("v\nw\nx\ny\nz\n")
+    assert export("x3d_xs", "--as", name, "--checkpoint", checkpoint, "--labels", other).returncode == 0
+    labels.write_text("a\nb\nc\nd\ne\n")
+    relabelled = export("x3d_xs", "--as", name, "--checkpoint", checkpoint, "--labels", labels)
+    assert f"with other labels (5): AS=another name, or make model-rm NAME={name} first" in relabelled.stderr
+    recut = export("x3d_xs", "--as", name, "--checkpoint", checkpoint, "--labels", other, "--sampling", "crop=160")
+    assert "with another sampling" in recut.stderr
+    assert sorted(path.name for path in (MODELS / name).iterdir() if path.is_dir()) == ["1", "configs"]
     assert not (work / "harm").exists()
-    assert sorted(path.name for path in MODELS.iterdir()) == before
+    assert sorted(path.name for path in MODELS.iterdir()) == sorted([*before, name])
+
+
+def test_a_full_disk_leaves_the_repository_as_it_was(work: Path) -> None:
+    checkpoint, labels = work / "full.pth", work / "full.txt"
+    seed("x3d_xs", 5, checkpoint)
+    labels.write_text("a\nb\nc\nd\ne\n")
+    make = f"python -W ignore -m exporter x3d_xs --models /small/models --checkpoint {checkpoint} --labels {labels}"
+    script = f"""
+        mkdir /small/models && {make} || exit 9
+        dd if=/dev/zero of=/small/full bs=64k 2>/dev/null; truncate -s -1M /small/full
+        find /small -type f -exec sha256sum {{}} + | sort > /tmp/before
+        {make} && exit 8
+        {make} --as another && exit 7
+        find /small -type f -exec sha256sum {{}} + | sort | diff /tmp/before - && find /small -name '.*'
+    """
+    done = run("-c", script, entry="sh", options=["--tmpfs", "/small:size=64m"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr.count("No space left on device") == 2
+    assert ".models.new" not in done.stdout

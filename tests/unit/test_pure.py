@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -55,12 +56,13 @@ def test_clips_reach_from_the_first_frame_to_the_last_stride(frame_count: int, s
         assert steps <= {sampling.temporal_stride}
 
 
-def test_starts_are_those_of_the_reference_protocol() -> None:
-    # pytorchvideo's ConstantClipsPerVideoSampler: start k = k × (duration - clip) / (clips - 1).
-    sampling = Sampling(13, 6, 182, 182, 182, clips=10, crops=3)
-    starts = [view.frames[0] for view in plan_views(300, sampling)[::3]]
-    reference = [round(k * (300 - 73) / 9) for k in range(10)]
-    assert starts == [start - start % 6 for start in reference]
+@given(frame_count=st.integers(400, 5000), sampling=samplings)
+def test_starts_are_spread_evenly_and_lie_on_the_grid(frame_count: int, sampling: Sampling) -> None:
+    starts = [view.frames[0] for view in plan_views(frame_count, sampling)[:: sampling.crops]]
+    if len(starts) > 1:
+        assert {start % sampling.temporal_stride for start in starts} == {0}
+        steps = [b - a for a, b in pairwise(starts)]
+        assert max(steps) - min(steps) <= sampling.temporal_stride
 
 
 def test_overlapping_clips_share_their_frames() -> None:

@@ -1,9 +1,10 @@
-"""A Python-based Triton backend that runs ONNX files with OpenVINO on the CPU.
+"""A Python-based Triton backend that runs ONNX files, and OpenVINO's own, with OpenVINO on the CPU.
 
 A model folder needs no code: `backend: "openvino"` in its config.pbtxt (the name of NVIDIA's own backend) and
-`<version>/model.onnx`. One input, one output. Parameters of the config, all optional and named as OpenVINO's
-properties: INFERENCE_PRECISION_HINT (f32, bf16; default: the CPU's best), PERFORMANCE_HINT (default LATENCY),
-INFERENCE_NUM_THREADS (default: the CPUs this container may use), NUM_STREAMS.
+`<version>/model.onnx`, or the file that `default_model_filename` names. One input, one output. Parameters of the
+config, all optional and named as OpenVINO's properties: INFERENCE_PRECISION_HINT (f32, bf16; default: the CPU's
+best), PERFORMANCE_HINT (default LATENCY), INFERENCE_NUM_THREADS (default: the CPUs this container may use),
+NUM_STREAMS.
 
 https://github.com/triton-inference-server/backend/blob/main/docs/python_based_backends.md
 """
@@ -66,43 +67,47 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         self._input_name = config["input"][0]["name"]
         self._output_name = config["output"][0]["name"]
-        file = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
+        version = Path(args["model_repository"]) / args["model_version"]
+        named = version / (config.get("default_model_filename") or "model.onnx")
+        # Triton fills in a name of its own where the config has none, and a newer version may lack the config's.
+        file = named if named.is_file() else version / "model.onnx"
         properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": cpus_allowed()}
         for name in _PROPERTIES:
             if name in config["parameters"]:
                 properties[name] = config["parameters"][name]["string_value"]
+        dims = [int(d) for d in config["input"][0]["dims"]]
+        self._shape = [1, *dims] if config.get("max_batch_size", 0) else dims
+        core = openvino.Core()
         try:
-            compiled = openvino.Core().compile_model(file, "CPU", properties)
+            model = core.read_model(file)
+            # One view at a time, its shape known: docs/models.md has the figures, for and against.
+            model.reshape(self._shape)
+            compiled = core.compile_model(model, "CPU", properties)
         except RuntimeError as exc:
             raise pb_utils.TritonModelException(f"OpenVINO cannot load {file}: {exc}") from exc
         self._request = compiled.create_infer_request()
-        # The first inference allocates; no client should wait for it.
-        dims = [int(d) for d in config["input"][0]["dims"]]
-        self._infer(np.zeros([1, *dims] if config.get("max_batch_size", 0) else dims, np.uint8))
+        self._infer(np.zeros(self._shape, np.uint8))  # the first one allocates; no client should wait for it
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         threads = compiled.get_property("INFERENCE_NUM_THREADS")
         pb_utils.Logger.log_info(f"openvino: {file}, {precision}, {threads} threads")
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer the requests of one dynamic batch by one inference. Answers are in the order of the requests."""
-        inputs = [np.from_dlpack(pb_utils.get_input_tensor_by_name(r, self._input_name)) for r in requests]
+        """Answer the requests of one dynamic batch, in their order."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Any) -> Any:
+        frames = np.from_dlpack(pb_utils.get_input_tensor_by_name(request, self._input_name))
         try:
-            # A single request is read where Triton put it; only several must be brought together.
-            outputs = self._infer(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
+            views = frames.reshape(-1, *self._shape)
+            outputs = np.concatenate([self._infer(view) for view in views])
         except RuntimeError as exc:
-            error = pb_utils.TritonError(f"OpenVINO: {exc}")
-            return [pb_utils.InferenceResponse(error=error) for _ in requests]
-        responses, first = [], 0
-        for frames in inputs:
-            part = np.ascontiguousarray(outputs[first : first + len(frames)])
-            first += len(frames)
-            responses.append(pb_utils.InferenceResponse([_tensor(self._output_name, part)]))
-        return responses
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"OpenVINO: {exc}"))
+        return pb_utils.InferenceResponse([_tensor(self._output_name, outputs)])
 
     def finalize(self) -> None:
         """Let go of the model at once when it is unloaded."""
         del self._request
 
-    def _infer(self, frames: np.ndarray) -> np.ndarray:
-        # share_inputs: OpenVINO reads the array in place. The copy of the output outlives the next inference.
-        return np.array(self._request.infer([frames], share_inputs=True, share_outputs=True)[0])
+    def _infer(self, view: np.ndarray) -> np.ndarray:
+        # share_inputs: it is read where Triton put it. The copy of the output outlives the next inference.
+        return np.array(self._request.infer([view], share_inputs=True, share_outputs=True)[0])

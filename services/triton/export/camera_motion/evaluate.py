@@ -27,7 +27,8 @@ import numpy as np
 import openvino
 
 from . import textures
-from .generator import CLIP_LENGTH, LABELS, SIDE, TEMPORAL_STRIDE, generate
+from .contract import CLIP_LENGTH, LABELS, SIDE, TEMPORAL_STRIDE
+from .generator import generate
 from .train import add_data_arguments, collect
 
 HELD_OUT_CLIPS = 3000

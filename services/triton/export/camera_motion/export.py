@@ -17,7 +17,7 @@ import numpy as np
 import openvino
 import torch
 
-from .generator import CLIP_LENGTH, LABELS, SIDE, TEMPORAL_STRIDE
+from .contract import CLIP_LENGTH, LABELS, SIDE, TEMPORAL_STRIDE
 from .model import CameraMotion, Served
 
 NAME = "camera_motion"

@@ -12,23 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .contract import CLIP_LENGTH, LABELS, SIDE, TEMPORAL_STRIDE
 from .textures import Collection, Texture, noise
-
-CLIP_LENGTH = 8
-TEMPORAL_STRIDE = 5
-SIDE = 64
-
-LABELS = (
-    "static",
-    "pan_left",
-    "pan_right",
-    "tilt_up",
-    "tilt_down",
-    "zoom_in",
-    "zoom_out",
-    "roll_cw",
-    "roll_ccw",
-)
 
 # Camera speed by kind, a step (TEMPORAL_STRIDE source frames), drawn log-uniformly: parts of the picture's side,
 # log of the scale, radians. The slowest move shifts the picture by about 8 % of its side over the whole clip.

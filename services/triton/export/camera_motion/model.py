@@ -13,7 +13,7 @@ from pytorchvideo.models.x3d import create_x3d
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .generator import CLIP_LENGTH, LABELS, SIDE
+from .contract import CLIP_LENGTH, LABELS, SIDE
 
 SCALES = (1, 2, 4, 8)
 _WINDOW = 5  # pixels, side of the neighbourhood at each scale

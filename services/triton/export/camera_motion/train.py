@@ -18,7 +18,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from . import textures
-from .generator import LABELS, generate
+from .contract import LABELS
+from .generator import generate
 from .model import CameraMotion
 
 MOTION_SCALE = (10.0, 10.0, 20.0, 10.0)  # brings dx, dy, log scale and radians to about one unit

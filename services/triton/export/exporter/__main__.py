@@ -3,7 +3,7 @@
     python -m exporter NAME --models DIR [--as NAME] [--checkpoint FILE --labels FILE] [--sampling clip_length=8,…]
 
 Nothing is installed unless OpenVINO in float32 answers as PyTorch does: every probability within 1e-4, the same top
-class, on real or made clips.
+class, on real or made clips. For a name that is there, the checkpoint becomes its next version.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
 import torch
 
 from .checkpoint import BadCheckpoint, class_count, fit, read_weights
-from .folder import CannotInstall, check_free, new_folder, write
-from .networks import NETWORKS, Network, Sampling, Served, kinetics_labels
+from .clips import Clips, clips
+from .folder import CannotInstall, as_json, check_same, installed, new_folder, new_version, replace, write
+from .kept import keep_weights
+from .networks import NETWORKS, Network, Served, kinetics_labels
+from .sampling import Sampling
 
 MOST_DIFFERENCE = 1e-4
 PARITY_CLIPS = 3
@@ -40,25 +44,42 @@ def main() -> int:
     try:
         args = _arguments()
         about = NETWORKS[args.name]
-        sampling = _sampling(about.sampling, args.sampling)
         as_name = args.as_name or args.name
-        check_free(args.models, as_name)
+        there = installed(args.models, as_name)
+        if there and args.precision:
+            raise CannotExport(f"PRECISION is of a new model; {as_name!r} is there: make engines NAME={as_name}")
+        sampling = _sampling(there.sampling if there else about.sampling, args.sampling)
         weights, source = _weights(about, args)
         tensors = read_weights(weights)
         classes = class_count(tensors, about.head_weight)
         labels = _labels(args.labels, classes)
+        if there:
+            check_same(as_name, there, args.name, labels, sampling)
         network = about.build(classes, sampling)
         fit(network, tensors)
-        with new_folder(args.models, as_name) as folder:
-            parity = export(Served(network, about).eval(), sampling, folder / "1" / "model.onnx")
-            digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-            versions = {library: importlib.metadata.version(library) for library in LIBRARIES}
-            facts = {"network": args.name, "source": source, "sha256": digest, "versions": versions, "parity": parity}
-            write(folder, as_name, labels, sampling, f"{args.name}, {classes} classes", args.precision, facts)
+        served = Served(network, about).eval()
+        tried = clips(sampling, PARITY_CLIPS, args.videos)
+        facts: dict[str, Any] = {"version": there.version + 1 if there else 1, "network": args.name, "source": source}
+        facts["sha256"] = keep_weights(args.cache, weights)
+        facts["versions"] = {library: importlib.metadata.version(library) for library in LIBRARIES}
+        if there:
+            with new_version(args.models, as_name, there) as folder:
+                facts["parity"] = export(served, tried, folder / "model.onnx")
+            earlier = there.facts.pop("earlier", [])
+            facts["earlier"] = [there.facts, *earlier]
+            replace(args.models, args.models / as_name / "export.json", as_json(facts))
+        else:
+            with new_folder(args.models, as_name) as folder:
+                facts["parity"] = export(served, tried, folder / "1" / "model.onnx")
+                precision = args.precision or "f32"
+                write(folder, as_name, labels, sampling, f"{args.name}, {classes} classes", precision, facts)
     except (CannotExport, CannotInstall, BadCheckpoint) as error:
         print(f"make model: {error}", file=sys.stderr)
         return 1
-    print(f"{as_name}: installed; largest difference of a probability {parity['max_difference']:.1e}")
+    difference = facts["parity"]["max_difference"]
+    print(f"{as_name}: version {facts['version']} installed; largest difference of a probability {difference:.1e}")
+    if there:
+        print(f"Its engine was chosen for the version before: make engines NAME={as_name} compares anew")
     return 0
 
 
@@ -70,8 +91,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--labels", type=Path, help="one label a line, in the order of the classes")
     parser.add_argument("--sampling", default="", help="clip_length=8,… of " + ", ".join(Sampling.__dataclass_fields__))
-    parser.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="of OpenVINO; parity is f32's")
-    parser.add_argument("--cache", type=Path, default=Path("/cache"), help="where official weights are kept")
+    parser.add_argument("--precision", choices=("f32", "bf16"), help="of OpenVINO, f32 if not given; parity is f32's")
+    parser.add_argument("--cache", type=Path, default=Path("/cache"), help="where weights are kept")
+    parser.add_argument("--videos", type=Path, default=Path("/videos"), help="real clips for the parity")
     args = parser.parse_args()
     if args.as_name and not args.as_name.replace("_", "").replace("-", "").isalnum():
         raise CannotExport(f"AS={args.as_name}: letters, digits, _ and -")
@@ -137,47 +159,28 @@ def _labels(path: Path | None, classes: int) -> list[str]:
     return labels
 
 
-def export(served: Served, sampling: Sampling, file: Path) -> dict[str, float]:
+def export(served: Served, tried: Clips, file: Path) -> dict[str, float]:
     """Write the graph and compare it with PyTorch.
 
     Raises:
         CannotExport: they differ.
     """
-    shape = (1, sampling.clip_length, sampling.crop, sampling.crop, 3)
     axes = {"frames": {0: "views"}, "probabilities": {0: "views"}}
     names = {"input_names": ["frames"], "output_names": ["probabilities"]}
-    example = torch.zeros(shape, dtype=torch.uint8)
+    example = torch.zeros_like(torch.from_numpy(tried.frames[:1]))
     with torch.no_grad():
         torch.onnx.export(served, (example,), str(file), dynamo=False, opset_version=17, dynamic_axes=axes, **names)
     compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     worst, agreed = 0.0, 0
-    for clip in parity_clips(sampling):
+    for clip in tried.frames:
         with torch.no_grad():
-            expected = served(torch.from_numpy(clip)).numpy()
-        answer = compiled(clip)[0]
+            expected = served(torch.from_numpy(clip[None])).numpy()
+        answer = compiled(clip[None])[0]
         worst = max(worst, float(np.abs(answer - expected).max()))
         agreed += int(answer.argmax() == expected.argmax())
-    if worst > MOST_DIFFERENCE or agreed < PARITY_CLIPS:
-        raise CannotExport(f"OpenVINO differs from PyTorch by {worst:.1e}; {agreed} of {PARITY_CLIPS} tops agree")
-    return {"max_difference": worst, "clips": PARITY_CLIPS}
-
-
-def parity_clips(sampling: Sampling) -> list[np.ndarray]:
-    """Clips with edges, gradients and motion, (1, T, H, W, 3) uint8: noise alone would leave most features dark."""
-    clips = []
-    side, length = sampling.crop, sampling.clip_length
-    y, x = np.mgrid[0:side, 0:side] / side
-    for seed in range(PARITY_CLIPS):
-        rng = np.random.default_rng(seed)
-        waves = rng.uniform(2, 20, (3, 2))
-        frames = np.empty((1, length, side, side, 3))
-        for t in range(length):
-            for channel, (fx, fy) in enumerate(waves):
-                frames[0, t, :, :, channel] = 128 + 100 * np.sin(fx * (x + 0.05 * t) * 6) * np.cos(fy * y * 6)
-        at = rng.integers(0, side // 2, 2)
-        frames[0, :, at[0] : at[0] + side // 3, at[1] : at[1] + side // 3] = rng.integers(0, 256, 3)
-        clips.append(np.clip(frames + rng.normal(0, 8, frames.shape), 0, 255).astype(np.uint8))
-    return clips
+    if worst > MOST_DIFFERENCE or agreed < len(tried.frames):
+        raise CannotExport(f"OpenVINO differs from PyTorch by {worst:.1e}; {agreed} of {len(tried.frames)} tops agree")
+    return {"max_difference": worst, "clips": len(tried.frames), "real_clips": tried.real}
 
 
 if __name__ == "__main__":

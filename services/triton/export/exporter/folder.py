@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from .networks import Sampling
+from . import pbtxt
+from .sampling import Sampling
 
 _CONFIG = """\
 name: "{name}"
@@ -52,10 +56,48 @@ def config(name: str, backend: str, kind: str, classes: int, sampling: Sampling,
     )
 
 
-def check_free(models: Path, name: str) -> None:
-    """Raises CannotInstall: the name is taken."""
-    if (models / name).exists():
-        raise CannotInstall(f"there is a model {name!r} already: make model-rm NAME={name}, or AS=another")
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What a name of the repository has already."""
+
+    version: int
+    labels: list[str]
+    sampling: Sampling
+    facts: dict[str, Any]
+
+
+def installed(models: Path, name: str) -> Installed | None:
+    """The model of this name, None if the name is free.
+
+    Raises:
+        CannotInstall: the name is of a model that was not made here.
+    """
+    folder = models / name
+    if not folder.exists():
+        return None
+    try:
+        facts = json.loads((folder / "export.json").read_text())
+        labels = (folder / "labels.txt").read_text().splitlines()
+        sampling = pbtxt.sampling((folder / "config.pbtxt").read_text())
+        versions = [int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdigit()]
+        return Installed(max(versions, default=0), labels, sampling, facts)
+    except (OSError, ValueError, pbtxt.NotOurs) as exc:
+        raise CannotInstall(f"there is a model {name!r} already, not made by make model: AS=another name") from exc
+
+
+def check_same(name: str, there: Installed, network: str, labels: list[str], sampling: Sampling) -> None:
+    """A new version is served by the config that is there, and requests are under way while it comes.
+
+    Raises:
+        CannotInstall: it is another model, and how.
+    """
+    ways = f"AS=another name, or make model-rm NAME={name} first"
+    if there.facts.get("network") != network:
+        raise CannotInstall(f"{name!r} is a {there.facts.get('network')} already: {ways}")
+    if there.sampling != sampling:
+        raise CannotInstall(f"{name!r} is there already, with another sampling, {asdict(there.sampling)}: {ways}")
+    if there.labels != labels:
+        raise CannotInstall(f"{name!r} is there already, with other labels ({len(there.labels)}): {ways}")
 
 
 @contextmanager
@@ -63,23 +105,59 @@ def new_folder(models: Path, name: str) -> Iterator[Path]:
     """A folder to write; it becomes models/name when the block ends well, and is gone if it does not.
 
     Raises:
-        CannotInstall: the name is taken, or there is no room.
+        CannotInstall: the name was taken meanwhile, or there is no room.
     """
-    check_free(models, name)
-    staging = models.parent / f".{models.name}.new" / name
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
+    with _staging(models, name) as staging:
         (staging / "1").mkdir(parents=True)
         (staging / "configs").mkdir()
         yield staging
-        for path in staging.rglob("*"):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        staging.chmod(0o755)
-        staging.rename(models / name)
+        _put(staging, models / name)
+
+
+@contextmanager
+def new_version(models: Path, name: str, there: Installed) -> Iterator[Path]:
+    """The folder of a model's next version to write, put beside the others when the block ends well. Triton then loads
+    it, and unloads the one before when it is ready.
+
+    Raises:
+        CannotInstall: another process was faster, or there is no room.
+    """
+    with _staging(models, name) as staging:
+        staging.mkdir()
+        yield staging
+        _put(staging, models / name / str(there.version + 1))
+
+
+@contextmanager
+def _staging(models: Path, name: str) -> Iterator[Path]:
+    """A path beside the repository, on its file system, which Triton does not look at."""
+    work = None
+    try:
+        work = Path(tempfile.mkdtemp(prefix=f".{models.name}.new-", dir=models.parent))
+        yield work / name
     except OSError as exc:
         raise CannotInstall(f"{name}: {exc.strerror or exc}") from exc
     finally:
-        shutil.rmtree(staging.parent, ignore_errors=True)
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _put(staging: Path, place: Path) -> None:
+    for path in (staging, *staging.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    staging.rename(place)  # an error if it is there, for no folder of ours is empty
+
+
+def replace(models: Path, file: Path, content: str | bytes) -> None:
+    """Write a file of the repository anew, by one rename: Triton sees the old or the new one.
+
+    Raises:
+        CannotInstall: there is no room; the old one is as it was.
+    """
+    with _staging(models, file.name) as new:
+        new.write_bytes(content.encode() if isinstance(content, str) else content)
+        new.chmod(0o644)
+        new.rename(file)
 
 
 def write(
@@ -89,7 +167,7 @@ def write(
     sampling: Sampling,
     description: str,
     precision: str,
-    about: dict[str, object],
+    about: dict[str, Any],
 ) -> None:
     """All of the folder but the graph. `precision`: OpenVINO's, "f32" or "bf16"."""
     hint = f',\n  {{ key: "INFERENCE_PRECISION_HINT" value {{ string_value: "{precision}" }} }}'
@@ -99,4 +177,9 @@ def write(
     (folder / "configs" / "gpu.pbtxt").write_text(
         config(name, "onnxruntime", "KIND_GPU", classes, sampling, description, "")
     )
-    (folder / "export.json").write_text(json.dumps(about, indent=1) + "\n")
+    (folder / "export.json").write_text(as_json(about))
+
+
+def as_json(facts: dict[str, Any]) -> str:
+    """The text of export.json and engines.json."""
+    return json.dumps(facts, indent=1) + "\n"

@@ -16,20 +16,10 @@ from pytorchvideo.models.x3d import create_x3d
 from torch import nn
 from torchvision.models import video as torchvision_video
 
+from .sampling import Sampling
+
 X3D_URL = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/"
 SWIN_URL = "https://download.pytorch.org/models/"
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How a video is cut: as the `parameters` of config.pbtxt have it, and the crop of its input."""
-
-    clip_length: int
-    temporal_stride: int
-    short_side: int
-    crop: int
-    clips: int
-    crops: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Which frames make which view. Pure arithmetic on frame numbers; decodes nothing.
 
 A *clip* is T frames at a temporal stride; a *view* is one clip and one crop; views = clips × crops. The clips'
-starts are spread evenly from the first frame to the last possible one, as pytorchvideo's
-ConstantClipsPerVideoSampler spreads them (a single clip is centred instead of taken from the start), then moved
-down to the stride's grid, by less than a stride: clips that overlap have their frames in common.
+starts are spread evenly from the first frame to the last possible one, on the stride's grid, so that clips that overlap
+have their frames in common. That is torchvision's UniformClipSampler on the frames of the grid; tests/models compares
+it with that and with pytorchvideo's, and docs/models.md says how far it may differ. A single clip is centred.
 """
 
 from __future__ import annotations
@@ -61,17 +61,18 @@ def plan_views(frame_count: int, sampling: Sampling) -> list[View]:
     if last_start < 0:
         clips = [tuple(round(i * (frame_count - 1) / max(length - 1, 1)) for i in range(length))]
     else:
-        count = min(sampling.clips, last_start + 1)
-        starts = [round(k * last_start / (count - 1)) for k in range(count)] if count > 1 else [last_start // 2]
-        clips = [tuple(range(start, start + length * stride, stride)) for start in _on_grid(starts, stride)]
+        clips = [tuple(range(start, start + length * stride, stride)) for start in _starts(last_start, sampling)]
     return [View(frames, crop, sampling.crops) for frames in clips for crop in range(sampling.crops)]
 
 
-def _on_grid(starts: list[int], stride: int) -> list[int]:
-    """Starts moved down to multiples of the stride, so that clips that overlap show the same frames and each is
-    decoded once; moved by less than a stride, and not at all where there is one clip or two would become one."""
-    moved = [start - start % stride for start in starts]
-    return moved if len(starts) > 1 and len(set(moved)) == len(starts) else starts
+def _starts(last_start: int, sampling: Sampling) -> list[int]:
+    """Multiples of the stride, so that clips that overlap show the same frames and each is decoded once; any frame
+    where there is one clip, or the grid has too few starts."""
+    count = min(sampling.clips, last_start + 1)
+    if count == 1:
+        return [last_start // 2]
+    grid = sampling.temporal_stride if last_start // sampling.temporal_stride >= count - 1 else 1
+    return [grid * (k * (last_start // grid) // (count - 1)) for k in range(count)]
 
 
 def coarse_to_fine(count: int) -> list[int]:
@@ -94,12 +95,13 @@ def scaled_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]:
 
 
 def crop_offset(width: int, height: int, view: View, sampling: Sampling) -> tuple[int, int]:
-    """(x, y) of the view's crop in a frame of the scaled size. Three crops lie along the longer side."""
+    """(x, y) of the view's crop in a frame of the scaled size, as pytorchvideo's uniform_crop has it: three crops lie
+    along the longer side, and a centre between two pixels is rounded up."""
     spare_x, spare_y = width - sampling.crop_width, height - sampling.crop_height
-    x, y = spare_x // 2, spare_y // 2
+    x, y = (spare_x + 1) // 2, (spare_y + 1) // 2
     if view.crops == 3 and view.crop != 1:
-        if width > height:
-            x = 0 if view.crop == 0 else spare_x
-        else:
+        if height > width:
             y = 0 if view.crop == 0 else spare_y
+        else:
+            x = 0 if view.crop == 0 else spare_x
     return x, y

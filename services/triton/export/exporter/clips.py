@@ -1,0 +1,85 @@
+"""Clips to compare engines on: cut from real videos as the service cuts them, and made ones where there are too few."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from cliplane.sampling import Sampling as ServedSampling
+from cliplane.sampling import crop_offset, plan_views, scaled_size
+
+from .sampling import Sampling
+
+MOST_FRAMES = 600  # of one video: it is decoded whole
+
+
+@dataclass(frozen=True, slots=True)
+class Clips:
+    """`frames`: (count, T, H, W, 3) uint8, the first `real` of them from `videos`."""
+
+    frames: np.ndarray
+    real: int
+    videos: tuple[str, ...]
+
+
+def clips(sampling: Sampling, count: int, videos: Path | None) -> Clips:
+    """`count` clips, in turns from the videos of a folder that can be read; made ones fill up."""
+    cut: dict[str, list[np.ndarray]] = {}
+    files = sorted(path for path in videos.iterdir() if path.is_file()) if videos and videos.is_dir() else []
+    for path in files:
+        try:
+            cut[path.name] = _of_video(path, sampling, count)
+        except (av.error.FFmpegError, IndexError):  # no video, or a broken one
+            continue
+    found = []
+    while len(found) < count and any(cut.values()):
+        found += [views.pop(0) for views in cut.values() if views]
+    found = found[:count]
+    made = made_clips(sampling, count - len(found))
+    return Clips(np.stack([*found, *made]), len(found), tuple(cut))
+
+
+def _of_video(path: Path, sampling: Sampling, most: int) -> list[np.ndarray]:
+    """At most `most` views of one video, spread over it; crops in turns, so that few views show different pictures."""
+    cut = ServedSampling(
+        sampling.clip_length,
+        sampling.temporal_stride,
+        sampling.short_side,
+        sampling.crop,
+        sampling.crop,
+        clips=max(most // sampling.crops, 1),
+        crops=sampling.crops,
+    )
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        width, height = scaled_size(stream.codec_context.width, stream.codec_context.height, cut)
+        frames = [
+            frame.to_ndarray(width=width, height=height, format="rgb24")
+            for frame, _ in zip(container.decode(stream), range(MOST_FRAMES), strict=False)
+        ]
+    views = []
+    for view in plan_views(len(frames), cut):
+        x, y = crop_offset(width, height, view, cut)
+        views.append(np.stack([frames[n][y : y + sampling.crop, x : x + sampling.crop] for n in view.frames]))
+    order = np.random.default_rng(0).permutation(len(views))
+    return [views[k] for k in order]
+
+
+def made_clips(sampling: Sampling, count: int) -> list[np.ndarray]:
+    """(T, H, W, 3) uint8 with edges, gradients and motion: noise alone would leave most features dark."""
+    made = []
+    side, length = sampling.crop, sampling.clip_length
+    y, x = np.mgrid[0:side, 0:side] / side
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        waves = rng.uniform(2, 20, (3, 2))
+        frames = np.empty((length, side, side, 3))
+        for t in range(length):
+            for channel, (fx, fy) in enumerate(waves):
+                frames[t, :, :, channel] = 128 + 100 * np.sin(fx * (x + 0.05 * t) * 6) * np.cos(fy * y * 6)
+        at = rng.integers(0, side // 2, 2)
+        frames[:, at[0] : at[0] + side // 3, at[1] : at[1] + side // 3] = rng.integers(0, 256, 3)
+        made.append(np.clip(frames + rng.normal(0, 8, frames.shape), 0, 255).astype(np.uint8))
+    return made

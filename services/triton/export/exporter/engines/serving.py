@@ -1,0 +1,30 @@
+"""What the serving images can run, and how a choice is written into a model's configs. Texts in, texts out."""
+
+from __future__ import annotations
+
+from ..pbtxt import with_model_file, with_parameter, with_tensorrt
+from .runtimes import has_bfloat16
+
+PRECISION = "INFERENCE_PRECISION_HINT"
+INT8_FILE = "model_int8.xml"
+CPU_IMAGE = ("openvino_f32", "openvino_bf16", "openvino_int8")
+"""docker/triton.Dockerfile has one backend."""
+GPU_IMAGE = ("onnxruntime_cuda", "onnxruntime_tensorrt")
+"""NVIDIA's image has ONNX Runtime with both; a TensorRT plan of its own fits one GPU and one version only."""
+
+
+def cpu_config(text: str, engine: str | None) -> str:
+    """config.pbtxt for an engine of `CPU_IMAGE`; None leaves it as it is."""
+    match engine:
+        case None:
+            return text
+        case "openvino_int8":
+            # What is not in INT8 is computed as the shoot-out had it.
+            return with_model_file(with_parameter(text, PRECISION, "bf16" if has_bfloat16() else "f32"), INT8_FILE)
+        case _:
+            return with_model_file(with_parameter(text, PRECISION, engine.removeprefix("openvino_")), None)
+
+
+def gpu_config(text: str, engine: str | None) -> str:
+    """configs/gpu.pbtxt for an engine of `GPU_IMAGE`; None leaves it as it is."""
+    return text if engine is None else with_tensorrt(text, is_wanted=engine == "onnxruntime_tensorrt")

@@ -1,0 +1,60 @@
+"""The exporter's container, and names in the repository that are taken away again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.conftest import BASE, wait_until
+
+REPOSITORY = Path(__file__).parents[2]
+MODELS = REPOSITORY / "services" / "triton" / "models"
+
+
+def run(
+    *arguments: object, entry: str = "python", options: Sequence[str] = (), seconds: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """A command in the exporter's image, which sees the repository under the path it has here."""
+    mounts = ["-v", f"{REPOSITORY}:{REPOSITORY}", *options]
+    command = ["docker", "run", "--rm", "--network", "none", *mounts, "--entrypoint", entry, os.environ["EXPORTER"]]
+    done = [*command, *map(str, arguments)]
+    return subprocess.run(done, capture_output=True, text=True, check=False, timeout=seconds)
+
+
+def export(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`make model`."""
+    return run("-W", "ignore", "-m", "exporter", *arguments, "--models", MODELS)
+
+
+def seed(network: str, classes: int, checkpoint: Path) -> None:
+    """A checkpoint with random, seeded weights."""
+    done = run("-W", "ignore", "-m", "exporter.seeded", network, classes, checkpoint)
+    assert done.returncode == 0, done.stderr
+
+
+def served() -> set[str]:
+    return {model["name"] for model in httpx.get(f"{BASE}/v1/models", timeout=60).json()["models"]}
+
+
+@pytest.fixture(scope="module")
+def work() -> Iterator[Path]:
+    """A folder that the exporter's container sees under the same path."""
+    folder = REPOSITORY / "artifacts" / f"models-{uuid.uuid4().hex[:8]}"
+    folder.mkdir(parents=True)
+    yield folder
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """A name that is taken away again, whatever became of it."""
+    name = f"test_{uuid.uuid4().hex[:8]}"
+    yield name
+    subprocess.run(["rm", "-rf", str(MODELS / name)], check=True)
+    wait_until(lambda: name not in served(), seconds=30, what="the model is gone")

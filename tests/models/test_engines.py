@@ -1,0 +1,86 @@
+"""The shoot-out on a small network: every engine is in the table or says why not, and the config has the choice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.integration.conftest import wait_until
+from tests.models.conftest import MODELS, export, run, seed, served
+
+ENGINES = [
+    "pytorch",
+    "torch_compile",
+    "onnxruntime",
+    "openvino_f32",
+    "openvino_bf16",
+    "openvino_int8",
+    "pytorch_cuda",
+    "onnxruntime_cuda",
+    "onnxruntime_tensorrt",
+    "tensorrt_fp16",
+]
+FIGURES = ["latency_ms", "batch_ms_per_view", "views_per_s", "load_s", "memory_mib"]
+
+
+def shoot_out(name: str, *arguments: object) -> Any:
+    return run("-W", "ignore", "-m", "exporter.engines", name, "--models", MODELS, *arguments, seconds=600)
+
+
+def test_every_engine_runs_or_says_why_and_the_choice_is_served(work: Path, name: str) -> None:
+    checkpoint, labels = work / "engines.pth", work / "engines.txt"
+    seed("x3d_xs", 5, checkpoint)
+    labels.write_text("a\nb\nc\nd\ne\n")
+    # In bfloat16 at first, so that the choice has something to change or to keep on purpose.
+    arguments = ("x3d_xs", "--as", name, "--checkpoint", checkpoint, "--labels", labels, "--precision", "bf16")
+    assert export(*arguments).returncode == 0
+    done = shoot_out(name, "--checkpoint", checkpoint, "--rounds", 1)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((MODELS / name / "engines.json").read_text())
+    assert (MODELS / name / "engines.svg").read_text().startswith("<svg")
+    rows = {one["engine"]: one for one in results["engines"]}
+    assert list(rows) == ENGINES
+    for engine in ("pytorch", "torch_compile", "onnxruntime", "openvino_f32"):
+        assert not rows[engine]["reason"], rows[engine]
+    for one in rows.values():
+        if one["reason"]:
+            assert len(one["reason"]) > 10
+            assert not set(FIGURES) & set(one)
+            assert one["reason"] in done.stdout
+        else:
+            assert all(one[figure] > 0 for figure in FIGURES), one
+    assert rows["pytorch"]["agreement"] == 1
+    assert rows["openvino_f32"]["max_difference"] < 1e-3
+    assert rows["openvino_f32"]["agreement"] >= 0.99
+
+    chosen = rows[results["choice"]["engine"]]
+    assert chosen["engine"].startswith("openvino")
+    assert chosen["agreement"] >= 0.99
+    assert chosen["latency_ms"] <= rows["pytorch"]["latency_ms"]
+    assert chosen["batch_ms_per_view"] <= rows["pytorch"]["batch_ms_per_view"]
+    config = (MODELS / name / "config.pbtxt").read_text()
+    if chosen["engine"] == "openvino_int8":
+        assert 'default_model_filename: "model_int8.xml"' in config
+    else:
+        precision = chosen["engine"].removeprefix("openvino_")
+        assert f'key: "INFERENCE_PRECISION_HINT" value {{ string_value: "{precision}" }}' in config
+    wait_until(lambda: name in served(), seconds=60, what="it is served with the choice")
+
+
+def test_without_the_weights_it_says_what_it_needs(work: Path, name: str) -> None:
+    checkpoint, labels = work / "lost.pth", work / "lost.txt"
+    seed("x3d_xs", 5, checkpoint)
+    labels.write_text("a\nb\nc\nd\ne\n")
+    assert export("x3d_xs", "--as", name, "--checkpoint", checkpoint, "--labels", labels).returncode == 0
+    before = (MODELS / name / "config.pbtxt").read_text()
+    lost = shoot_out(name)
+    assert lost.returncode == 1
+    assert "give CHECKPOINT=lost.pth" in lost.stderr
+    other = work / "other.pth"
+    seed("x3d_xs", 6, other)
+    wrong = shoot_out(name, "--checkpoint", other)
+    assert "is not what" in wrong.stderr
+    missing = shoot_out(f"{name}_not_there")
+    assert "there is no model" in missing.stderr
+    assert (MODELS / name / "config.pbtxt").read_text() == before

@@ -1,0 +1,74 @@
+"""A model gets a new version, and is then removed, while requests come without a pause: none of them fails."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from pathlib import Path
+
+import httpx
+
+from tests import media
+from tests.integration.conftest import BASE, wait_until
+from tests.models.conftest import MODELS, export, seed, served
+
+
+class Traffic:
+    """Two clients, each with its next request as soon as the one before is answered."""
+
+    def __init__(self, model: str, body: bytes) -> None:
+        self.answers: list[tuple[int, str]] = []  # status, and the version or the type of the problem, as they came
+        self._stop = threading.Event()
+        self._query = {"model": model, "views": 2}
+        self._threads = [threading.Thread(target=self._run, args=(body,)) for _ in range(2)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, body: bytes) -> None:
+        with httpx.Client(timeout=60) as client:
+            while not self._stop.is_set():
+                answer = client.post(f"{BASE}/v1/classify", params=self._query, content=body)
+                found = answer.json()
+                said = found["version"] if answer.status_code == 200 else found["type"].rpartition(":")[2]
+                self.answers.append((answer.status_code, said))
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+
+def test_a_new_version_and_the_removal_under_load_fail_no_request(work: Path, name: str) -> None:
+    checkpoint, labels = work / "version.pth", work / "version.txt"
+    seed("x3d_xs", 5, checkpoint)
+    labels.write_text("a\nb\nc\nd\ne\n")
+    arguments = ("x3d_xs", "--as", name, "--checkpoint", checkpoint, "--labels", labels)
+    assert export(*arguments).returncode == 0
+    wait_until(lambda: name in served(), seconds=90, what="version 1 is served")
+    video = media.encode(media.moving_camera("zoom_in", frames=60, width=200, height=200), options={"crf": "28"})
+    traffic = Traffic(name, video)
+    try:
+        wait_until(lambda: len(traffic.answers) > 10, seconds=60, what="traffic")
+        done = export(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert "version 2 installed" in done.stdout
+        wait_until(lambda: (200, "2") in traffic.answers[-1:], seconds=60, what="version 2 answers")
+        so_far = len(traffic.answers)
+        wait_until(lambda: len(traffic.answers) > so_far + 20, seconds=60, what="more traffic")
+        before = set(traffic.answers)
+        # As `make model-rm` does it: out of sight by one rename, then deleted.
+        away = MODELS.parent / f".models.old-{name}"
+        subprocess.run(["mv", str(MODELS / name), str(away)], check=True)
+        subprocess.run(["rm", "-rf", str(away)], check=True)
+        wait_until(lambda: traffic.answers[-1][0] == 404, seconds=60, what="it is unknown")
+        gone = len(traffic.answers)
+        wait_until(lambda: len(traffic.answers) > gone + 20, seconds=60, what="more traffic")
+    finally:
+        traffic.stop()
+    assert before == {(200, "1"), (200, "2")}
+    assert set(traffic.answers) == {(200, "1"), (200, "2"), (404, "unknown-model")}
+    # Two requests are under way at a time: later than that nothing of the old is seen.
+    versions = [said for status, said in traffic.answers if status == 200]
+    assert "1" not in versions[versions.index("2") + 2 :]
+    statuses = [status for status, _ in traffic.answers]
+    assert 200 not in statuses[statuses.index(404) + 2 :]
