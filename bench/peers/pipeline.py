@@ -45,6 +45,7 @@ class Engine:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": "f32",
+            "ENABLE_CPU_PINNING": False,  # or all workers share one core
         }
         self._request = core.compile_model(model, "CPU", settings).create_infer_request()
 
