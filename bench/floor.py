@@ -2,9 +2,10 @@
 
     make bench ONLY=floor
 
-The floor has the same reader, the same engine, the same clips and the same model, and nothing else: no HTTP, no process of
-its own for each, no shared memory. For one request it may use all cores, first to decode and then to infer, or both at once; the faster
-of the two counts. For throughput it is one process a core, each of one thread. Load on Cliplane is by hey.
+The floor has the same reader, the same engine, the same clips and the same model, and nothing else: no HTTP, no process
+of its own for each, no shared memory. For one request it may use all cores, first to decode and then to infer, or both
+at once; the faster of the two counts. For throughput it is one process a core, each of one thread. Load on Cliplane is
+by hey.
 """
 
 from __future__ import annotations
@@ -110,8 +111,8 @@ def triton_ms(stack: Stack, model: str) -> dict[str, float]:
 def parts(stack: Stack, model: str, path: Path, requests: int) -> dict[str, float]:
     """Where one client's mean time goes, in milliseconds: the parts add up to `client`, the time at the client.
 
-    hey knows the whole; nginx's log the time of the upload and of the lane; the lane's answer its decoding and its whole; Triton's
-    statistics what of an inference is its own.
+    hey knows the whole; nginx's log the time of the upload and of the lane; the lane's answer its decoding and its
+    whole; Triton's statistics what of an inference is its own.
     """
     url = f"{stack.base}/v1/classify?model={model}&views=10"
     load.send(url, path, 1, requests=3)

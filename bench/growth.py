@@ -2,9 +2,10 @@
 
     make bench ONLY=growth
 
-One clip (h264 256p, 10 s), camera_motion; load by hey. The lanes are changed by starting the stack anew. The length of a video is a
-benchmark of its own (length). Overload: many more clients than lanes and queue together, each sending again at once
-whatever it got; what counts is that the answers with status 200 come as fast as at the peak, and the 503s at once.
+One clip (h264 256p, 10 s), camera_motion; load by hey. The lanes are changed by starting the stack anew. The length of
+a video is a benchmark of its own (length). Overload: many more clients than lanes and queue together, each sending
+again at once whatever it got; what counts is that the answers with status 200 come as fast as at the peak, and the 503s
+at once.
 """
 
 from __future__ import annotations
@@ -64,7 +65,11 @@ def main() -> None:
                     measure("views", views, f"{url}{views}", 2 * CORES)
     rates = {int(clients): found["per_s"] for clients, found in result["clients"].items()}
     peak = max(rates.values())
-    result["overload"] = {"peak_per_s": peak, "clients": max(rates), "share_of_peak": round(rates[max(rates)] / peak, 3)}
+    result["overload"] = {
+        "peak_per_s": peak,
+        "clients": max(rates),
+        "share_of_peak": round(rates[max(rates)] / peak, 3),
+    }
     args.out.write_text(json.dumps(result, indent=1) + "\n")
 
 

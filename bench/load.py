@@ -13,7 +13,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came back: milliseconds of the answers with status 200, in no order; how many of each status; for how long."""
+    """What came back: milliseconds of the answers with status 200, in no order; how many of each status; for how
+    long."""
 
     ms: list[float]
     statuses: Counter[str]

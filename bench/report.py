@@ -141,7 +141,15 @@ copy of the same bytes in memory, once. Triton's Python backend makes one such c
 def floor(data: Any, pictures: Pictures) -> str:
     rows: list[list[object]] = []
     for name, one in data.items():
-        rows.append([name, *one["latency_ms"].values(), one["latency / floor"], *one["per_s"].values(), one["throughput / floor"]])
+        rows.append(
+            [
+                name,
+                *one["latency_ms"].values(),
+                one["latency / floor"],
+                *one["per_s"].values(),
+                one["throughput / floor"],
+            ]
+        )
     first = next(iter(data.values()))
     names = ["clip", *(f"{way}, ms" for way in first["latency_ms"]), "latency / floor"]
     names += [*(f"{way}, videos/s" for way in first["per_s"]), "throughput / floor"]
@@ -187,12 +195,36 @@ decode with decord2, each frame once, resized as it is decoded; as many workers 
                 fastest = min(row["p50"] for row in frameworks.values())
                 most = max(row["per_s"] for row in frameworks.values())
                 verdicts.append(
-                    [size, clients, f"{ours['p50'] / fastest:.2f}", f"{ours['per_s'] / most:.2f}", f"{auto['per_s'] / most:.2f}"]
+                    [
+                        size,
+                        clients,
+                        f"{ours['p50'] / fastest:.2f}",
+                        f"{ours['per_s'] / most:.2f}",
+                        f"{auto['per_s'] / most:.2f}",
+                    ]
                     + ([f"{ours['per_s'] / others['first stack']['per_s']:.1f}"] if "first stack" in others else ["–"])
                 )
-        head = ["size", "clients", "p50 / best peer", "videos/s / best peer", "auto, videos/s / best peer", "videos/s / first stack"]
+        head = [
+            "size",
+            "clients",
+            "p50 / best peer",
+            "videos/s / best peer",
+            "auto, videos/s / best peer",
+            "videos/s / first stack",
+        ]
         text += f"\n\n{table(head, verdicts)}\n"
-        head = ["size", "clients", "server", "p50 ms", "p99 ms", "videos/s", "CPU s a video", "memory MB", "answers", "errors"]
+        head = [
+            "size",
+            "clients",
+            "server",
+            "p50 ms",
+            "p99 ms",
+            "videos/s",
+            "CPU s a video",
+            "memory MB",
+            "answers",
+            "errors",
+        ]
         text += f"\n<details><summary>every cell</summary>\n\n{table(head, rows)}\n\n</details>\n"
     return text
 
@@ -217,7 +249,13 @@ One clip (h264 256p, GOP 250, 10 s), camera_motion, 10 views unless said otherwi
 """
     for name, head in (("lanes", "lanes"), ("clients", "clients"), ("views", "views")):
         rows = [
-            [key, row["per_s"], row["p50"], row["p99"], ", ".join(f"{status}: {n}" for status, n in row["statuses"].items())]
+            [
+                key,
+                row["per_s"],
+                row["p50"],
+                row["p99"],
+                ", ".join(f"{status}: {n}" for status, n in row["statuses"].items()),
+            ]
             for key, row in data[name].items()
         ]
         text += f"\n{table([head, 'videos/s', 'p50 ms', 'p99 ms', 'answers'], rows)}\n"
@@ -226,7 +264,10 @@ One clip (h264 256p, GOP 250, 10 s), camera_motion, 10 views unless said otherwi
         text += "\n" + pictures.lines(f"growth-{name}-rate", rates, head, "videos/s")
         text += "\n" + pictures.lines(f"growth-{name}-p99", waits, head, "p99, ms") + "\n"
     over = data["overload"]
-    return text + f"\nOverload: with {over['clients']} clients {over['share_of_peak']:.0%} of the peak of {over['peak_per_s']} videos/s.\n"
+    return (
+        text
+        + f"\nOverload: with {over['clients']} clients {over['share_of_peak']:.0%} of the peak of {over['peak_per_s']} videos/s.\n"
+    )
 
 
 def start(data: Any, _: Pictures) -> str:
@@ -274,7 +315,9 @@ Written by `bench/report.py` from `bench/results/`. {machine["cpus"]} CPUs ({mac
 noisy, so compare within a table, not between them. The clip is `{machine["source"]}`.
 
 """
-    args.out.write_text(text + "\n".join(section(results[name], pictures) for name, section in SECTIONS.items() if name in results))
+    args.out.write_text(
+        text + "\n".join(section(results[name], pictures) for name, section in SECTIONS.items() if name in results)
+    )
 
 
 if __name__ == "__main__":

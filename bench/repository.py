@@ -15,6 +15,7 @@ from bench.stack import MODELS, REPOSITORY, docker
 
 X3D_S = "x3d_s"
 
+
 def models_of(work: Path, *names: str) -> Path:
     """A model repository with these models: "camera_motion" as it is bundled, and X3D-S."""
     models = work / "models"

@@ -1,4 +1,5 @@
-"""Run the benchmarks and write docs/benchmarks.md from what they say. For `make bench`; runs in the image of docker/bench.Dockerfile.
+"""Run the benchmarks and write docs/benchmarks.md from what they say. For `make bench`; runs in the image of
+docker/bench.Dockerfile.
 
 python -m bench.run [PART …]        all of them without a name
 """

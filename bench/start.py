@@ -2,8 +2,9 @@
 
     make bench ONLY=start
 
-Cold: nothing of the stack is running, its images are there. Warm: its containers were stopped. Both end with the first classified
-video. Memory at rest: the unshared part of each process (USS is what its end would give back), after a few requests.
+Cold: nothing of the stack is running, its images are there. Warm: its containers were stopped. Both end with the first
+classified video. Memory at rest: the unshared part of each process (USS is what its end would give back), after a few
+requests.
 """
 
 from __future__ import annotations

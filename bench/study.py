@@ -173,7 +173,9 @@ def encode(_: Client, short_side: int) -> dict[str, object]:
 
 def line_to(host: str) -> str:
     """The network interface that leads to a host."""
-    route = subprocess.run(["ip", "route", "get", socket.gethostbyname(host)], capture_output=True, text=True, check=True)
+    route = subprocess.run(
+        ["ip", "route", "get", socket.gethostbyname(host)], capture_output=True, text=True, check=True
+    )
     words = route.stdout.split()
     return words[words.index("dev") + 1]
 

@@ -2,7 +2,8 @@
 
     make bench ONLY=upload
 
-A peer reads the body as its documentation has it and answers how long it was. For us the body is a short video, padded by an
+A peer reads the body as its documentation has it and answers how long it was. For us the body is a short video,
+padded by an
 empty box to its size, and it is classified, one view: so ours does more. curl sends each from a file.
 """
 

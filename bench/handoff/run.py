@@ -2,9 +2,9 @@
 
     make bench ONLY=handoff
 
-X3D-M's views, (16, 224, 224, 3), as uint8 and as float32, 1, 10 and 30 at once; the ways take turns, and a plain copy of the
-same bytes in memory is beside them. "In place" is Cliplane's own: the frames are already in the region, because the decoder
-wrote them there, and the message says where.
+X3D-M's views, (16, 224, 224, 3), as uint8 and as float32, 1, 10 and 30 at once; the ways take turns, and a plain copy
+of the same bytes in memory is beside them. "In place" is Cliplane's own: the frames are already in the region, because
+the decoder wrote them there, and the message says where.
 
 This starts the stack; `measure.py` does the work in a container of its IPC namespace, as a lane would.
 """

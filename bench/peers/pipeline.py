@@ -2,8 +2,8 @@
 
 The frames and the model are those that Cliplane uses, and each frame is decoded once, so that what is compared is
 everything around them. Settings come from the environment, since each framework starts its workers in its own way:
-MODEL (a folder of the model repository), VIEWS, WORKERS, THREADS (of one worker, for decoding and for inference); COUNT_ONLY
-where only the upload is measured.
+MODEL (a folder of the model repository), VIEWS, WORKERS, THREADS (of one worker, for decoding and for inference);
+COUNT_ONLY where only the upload is measured.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def read_sampling(config: str) -> Sampling:
 
 
 class Engine:
-    """A model folder compiled by OpenVINO as Cliplane's backend compiles it: float32, one view at a time, of fixed shape."""
+    """A model folder compiled by OpenVINO as Cliplane's backend compiles it: float32, one view at a time, of fixed
+    shape."""
 
     def __init__(self, folder: Path, threads: int) -> None:
         sampling = read_sampling((folder / "config.pbtxt").read_text())

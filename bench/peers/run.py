@@ -2,10 +2,10 @@
 
     make bench ONLY=peers
 
-Every server runs in a container of its own on the same machine, paused while another is measured (`docker pause`), so that
-only one has the CPUs. They take turns within a round. Load is by hey; memory and CPU time are those of the server's
-containers, by Docker. A peer runs as many workers as there are cores, of one thread each; for one client it is also
-measured as one worker with all threads, and the better counts.
+Every server runs in a container of its own on the same machine, paused while another is measured (`docker pause`), so
+that only one has the CPUs. They take turns within a round. Load is by hey; memory and CPU time are those of the
+server's containers, by Docker. A peer runs as many workers as there are cores, of one thread each; for one client it is
+also measured as one worker with all threads, and the better counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A short run of every benchmark, so that they cannot rot: that it runs, that its answers are right, that it can be reported.
+"""A short run of every benchmark, so that they cannot rot: that it runs, that its answers are right, that it can be
+reported.
 
 Not how fast anything is. `make test-bench` runs this, with the benchmarks' image.
 """
@@ -93,6 +94,17 @@ def test_the_report_is_made_of_what_was_measured(work: Path) -> None:
     (work / "results" / "machine.json").write_text(json.dumps(machine))
     bench("bench.report", "--results", work / "results", "--out", work / "report.md")
     report = (work / "report.md").read_text()
-    for section in ("Hand-off", "Floor", "Peers", "Upload", "Growth", "Length", "Start and size", "Readers", "Overlap", "Views"):
+    for section in (
+        "Hand-off",
+        "Floor",
+        "Peers",
+        "Upload",
+        "Growth",
+        "Length",
+        "Start and size",
+        "Readers",
+        "Overlap",
+        "Views",
+    ):
         assert f"\n## {section}\n" in report
     assert (work / "report" / "floor.svg").exists()

@@ -123,7 +123,9 @@ class TritonPythonModel:
         # What does not fill all streams is left to all threads, where that is faster.
         left = len(views) % self._streams if self._is_single_sooner else 0
         try:
-            outputs = self._infer(views[: len(views) - left]) + [self._infer_one(view) for view in views[len(views) - left :]]
+            outputs = self._infer(views[: len(views) - left]) + [
+                self._infer_one(view) for view in views[len(views) - left :]
+            ]
         except RuntimeError as exc:
             error = pb_utils.TritonError(f"OpenVINO: {exc}")
             return [pb_utils.InferenceResponse(error=error) for _ in requests]

@@ -49,7 +49,9 @@ class Settings:
         "video formats that may be decoded, by FFmpeg's names; another gets 422",
     )
     reader: str = _setting("pyav", "what reads the frames: pyav or decord")
-    decoder_threads: int = _setting(0, "threads of a decoder that work at once; 0: CPUs / requests there are", low=0, high=64)
+    decoder_threads: int = _setting(
+        0, "threads of a decoder that work at once; 0: CPUs / requests there are", low=0, high=64
+    )
     decoder_memory_bytes: int = _setting(2048 * MIB, "address space of one decoder", low=256 * MIB)
     decoder_max_videos: int = _setting(500, "a decoder is replaced after this many videos", low=1)
     triton_grpc: str = _setting("triton:8001", "host:port of Triton's gRPC service")

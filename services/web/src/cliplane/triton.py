@@ -60,8 +60,9 @@ class Triton:
     """One gRPC channel to Triton, for one process."""
 
     def __init__(self, address: str) -> None:
-        # Reconnect soon: after a restart of Triton the default back-off would answer 503 for two minutes. What gRPC calls
-        # the least back-off is the time that one attempt has: on a busy host a shake of hands takes more than an instant.
+        # Reconnect soon: after a restart of Triton the default back-off would answer 503 for two minutes. What gRPC
+        # calls the least back-off is the time that one attempt has: on a busy host a shake of hands takes more than an
+        # instant.
         options = [
             ("grpc.enable_http_proxy", 0),  # a Docker client's settings put http_proxy into containers
             ("grpc.max_send_message_length", -1),

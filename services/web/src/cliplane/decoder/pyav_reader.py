@@ -185,8 +185,8 @@ class PyavReader:
 
 
 def _thread_count(stream: VideoStream, at_once: int) -> int:
-    """How many threads keep `at_once` CPUs busy. FFmpeg's frame threads wait for one another, and all of them while a frame is
-    scaled: two for each CPU are faster than one. dav1d's are not."""
+    """How many threads keep `at_once` CPUs busy. FFmpeg's frame threads wait for one another, and all of them while a
+    frame is scaled: two for each CPU are faster than one. dav1d's are not."""
     count = at_once if at_once == 1 or codec_name(stream) == "av1" else 2 * at_once
     return max(1, min(count, stream.width * stream.height // _PIXELS_A_THREAD))
 
