@@ -30,7 +30,7 @@ from cliplane.decoder.container import silence
 
 from bench import load, repository, videos
 from bench.bare import views_of
-from bench.peers.pipeline import Engine, read_sampling
+from bench.peers.pipeline import load_engine, read_sampling
 from bench.stack import Stack, docker, running
 
 SIZES = ("256p", "720p", "1080p")
@@ -41,12 +41,15 @@ class Bare:
     """A model's engine and sampling."""
 
     def __init__(self, folder: Path, threads: int) -> None:
-        self.engine = Engine(folder, threads)
+        self._engine = load_engine(folder, threads)
         self.sampling = read_sampling((folder / "config.pbtxt").read_text())
+
+    def infer(self, views: list[np.ndarray]) -> list[np.ndarray]:
+        return self._engine.infer([view[None] for view in views])
 
 
 def one_after_the_other(bare: Bare, path: Path, threads: int) -> np.ndarray:
-    return bare.engine.infer(np.stack(list(views_of(path, bare.sampling, threads)))).mean(axis=0)
+    return np.concatenate(bare.infer(list(views_of(path, bare.sampling, threads)))).mean(axis=0)
 
 
 def both_at_once(bare: Bare, path: Path, threads: int) -> np.ndarray:
@@ -60,14 +63,15 @@ def both_at_once(bare: Bare, path: Path, threads: int) -> np.ndarray:
 
     thread = threading.Thread(target=decode)
     thread.start()
-    scores, is_over = [], False
+    scores: list[np.ndarray] = []
+    is_over = False
     while not is_over:
         views = [decoded.get()]
         while not decoded.empty():
             views.append(decoded.get())
         is_over = views[-1] is None
         if waiting := [view for view in views if view is not None]:
-            scores.append(bare.engine.infer(np.stack(waiting)))
+            scores += bare.infer(waiting)
     thread.join()
     return np.concatenate(scores).mean(axis=0)
 

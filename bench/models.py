@@ -12,7 +12,7 @@ from typing import Any
 
 from exporter.engines.report import TITLES
 
-from bench.report import table
+from bench.tables import table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

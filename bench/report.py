@@ -12,13 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.plots import Pictures
+from bench.tables import table
 
 HERE = Path(__file__).parent
-
-
-def table(head: list[str], rows: list[list[object]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    return "\n".join([*lines, *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)])
 
 
 def readers(data: Any, _: Pictures) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cliplane_client.shrinking import CRF, MARGIN, PRESET
 
-from bench.report import table
+from bench.tables import table
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"

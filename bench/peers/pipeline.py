@@ -14,8 +14,8 @@ from pathlib import Path
 
 import decord
 import numpy as np
-import openvino
 from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
+from openvino_engine import Engine
 
 MODEL = Path(os.environ.get("MODEL", ""))
 VIEWS = int(os.environ.get("VIEWS", "10"))
@@ -33,27 +33,12 @@ def read_sampling(config: str) -> Sampling:
     return Sampling(length, stride, side, height, width, clips=VIEWS, crops=1)
 
 
-class Engine:
-    """A model folder compiled by OpenVINO as Cliplane's backend compiles it: float32, one view at a time, of fixed
-    shape."""
-
-    def __init__(self, folder: Path, threads: int) -> None:
-        sampling = read_sampling((folder / "config.pbtxt").read_text())
-        core = openvino.Core()
-        model = core.read_model(folder / "1" / "model.onnx")
-        model.reshape([1, sampling.clip_length, sampling.crop_height, sampling.crop_width, 3])
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "f32",
-            "ENABLE_CPU_PINNING": False,  # or all workers share one core
-        }
-        self._request = core.compile_model(model, "CPU", settings).create_infer_request()
-
-    def infer(self, views: np.ndarray) -> np.ndarray:
-        """(views, T, H, W, C) uint8 → (views, classes) probabilities."""
-        answers = [self._request.infer([view[None]], share_inputs=True, share_outputs=True)[0] for view in views]
-        return np.concatenate([np.array(answer) for answer in answers])
+def load_engine(folder: Path, threads: int) -> Engine:
+    """A model folder in the engine that Triton has here, in float32."""
+    sampling = read_sampling((folder / "config.pbtxt").read_text())
+    shape = (1, sampling.clip_length, sampling.crop_height, sampling.crop_width, 3)
+    properties = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    return Engine(folder / "1" / "model.onnx", shape, properties)
 
 
 class Classifier:
@@ -62,7 +47,7 @@ class Classifier:
     def __init__(self) -> None:
         self.sampling = read_sampling((MODEL / "config.pbtxt").read_text())
         self._labels = (MODEL / "labels.txt").read_text().splitlines()
-        self._engine = Engine(MODEL, THREADS)
+        self._engine = load_engine(MODEL, THREADS)
 
     def classify(self, path: str) -> dict[str, object]:
         """The five best labels of a file."""
@@ -81,7 +66,7 @@ class Classifier:
 
     def infer(self, views: np.ndarray) -> np.ndarray:
         """(views, classes) probabilities."""
-        return self._engine.infer(views)
+        return np.concatenate(self._engine.infer([view[None] for view in views]))
 
     def predictions(self, scores: np.ndarray) -> dict[str, object]:
         best = scores.argsort()[::-1][:5]

@@ -116,7 +116,7 @@ def peer_running(
         "WORKERS": workers,
         "THREADS": threads,
         "OMP_NUM_THREADS": threads,
-        "PYTHONPATH": f"{REPOSITORY}/services/web/src:{REPOSITORY}",
+        "PYTHONPATH": os.environ["PYTHONPATH"],
         "BENTOML_DO_NOT_TRACK": "True",
         "RAY_USAGE_STATS_ENABLED": "0",
         **extra,

@@ -28,11 +28,6 @@ class Task:
     threads: int
 
 
-def openvino_properties(precision: str, threads: int) -> dict[str, Any]:
-    """As services/triton/backends/openvino sets them."""
-    return {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
-
-
 def has_bfloat16() -> bool:
     """Whether this CPU computes in bfloat16."""
     import openvino
@@ -104,16 +99,13 @@ def openvino_int8(task: Task) -> Infer:
 
 def _openvino(file: Path, precision: str, threads: int) -> Infer:
     import openvino
+    from openvino_engine import Engine
 
-    core = openvino.Core()
-    model = core.read_model(file)
-    # As the backend does: one view at a time, its shape known.
-    model.reshape([1, *list(model.inputs[0].get_partial_shape())[1:]])
-    compiled = core.compile_model(model, "CPU", openvino_properties(precision, threads))
-    request = compiled.create_infer_request()
+    _, *dims = openvino.Core().read_model(file).inputs[0].get_partial_shape()
+    properties = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
+    engine = Engine(file, [1, *(dim.get_length() for dim in dims)], properties)
 
     def infer(frames: np.ndarray) -> np.ndarray:
-        views = [frames[k : k + 1] for k in range(len(frames))]
-        return np.concatenate([np.array(request.infer([v], share_inputs=True, share_outputs=True)[0]) for v in views])
+        return np.concatenate(engine.infer([frames[k : k + 1] for k in range(len(frames))]))
 
     return infer

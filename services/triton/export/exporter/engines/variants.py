@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 import openvino
 
-from .runtimes import openvino_properties
-
 BASE = "dynamic, whole batch"
 
 
@@ -30,7 +28,12 @@ class Variants:
 
     def __init__(self, file: Path, precision: str, batch: int) -> None:
         self._file, self._core = file, openvino.Core()
-        self._properties = openvino_properties(precision, len(os.sched_getaffinity(0)))
+        self._properties: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
+            "INFERENCE_PRECISION_HINT": precision,
+            "ENABLE_CPU_PINNING": False,
+        }
         shape = [int(str(n)) for n in list(self._core.read_model(file).inputs[0].get_partial_shape())[1:]]
         self._shape, self._batch = shape, batch
         self._frames = np.random.default_rng(0).integers(0, 256, (batch, *shape), np.uint8)
