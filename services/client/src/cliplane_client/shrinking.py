@@ -17,6 +17,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
 
 CRF = 23
 PRESET = "veryfast"
@@ -65,10 +66,11 @@ def shrink(
         if matrix := stream.codec_context.coded_side_data.get("display_matrix"):
             target.set_display_matrix(list(memoryview(bytes(matrix)).cast("i")))
         # Scaling takes nearly as long as decoding: it has a thread of its own, while FFmpeg's threads decode.
-        with ThreadPoolExecutor(1) as scaler:
+        scaler = VideoReformatter()
+        with ThreadPoolExecutor(1) as thread:
             scaled: deque[Future[VideoFrame]] = deque()
             for frame in islice(source.decode(stream), most_frames):
-                scaled.append(scaler.submit(_smaller, frame, width, height))
+                scaled.append(thread.submit(_smaller, scaler, frame, width, height))
                 frames += 1
                 if len(scaled) > AHEAD:
                     output.mux(target.encode(scaled.popleft().result()))
@@ -114,8 +116,9 @@ def _size(width: int, height: int, short_side: int) -> tuple[int, int]:
     return round(width * scale / 2) * 2, round(height * scale / 2) * 2
 
 
-def _smaller(frame: VideoFrame, width: int, height: int) -> VideoFrame:
-    small = frame.reformat(width, height, "yuv420p", interpolation="AREA")
+def _smaller(scaler: VideoReformatter, frame: VideoFrame, width: int, height: int) -> VideoFrame:
+    # One scaler for all frames: to make one takes longer than to use it. One thread, for the others decode.
+    small = scaler.reformat(frame, width, height, "yuv420p", interpolation=Interpolation.AREA, threads=1)
     small.pts, small.time_base = frame.pts, frame.time_base
     return small
 
