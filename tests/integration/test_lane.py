@@ -103,4 +103,4 @@ def test_a_decoder_has_its_share_of_the_cpus(
     monkeypatch.setattr("cliplane.cpus.available_cpus", lambda: 4.0)
     for number in range(requests):
         (tmp_path / str(number)).touch()
-    assert lane.decoder_threads() == threads
+    assert lane.decoder_threads(lane.requests()) == threads

@@ -116,13 +116,16 @@ class _Run:
         self._probabilities: list[np.ndarray[Any, np.dtype[np.float32]]] = []  # of slot 0, 1, …
         self._in_flight: _InFlight | None = None
         self._answers: list[_Answer] = []
+        self._is_alone = True
         self._version = spec.version
         self._decode_ms = self._infer_ms = 0.0
 
     def events(self) -> Generator[Event]:
         job, spec = self._job, self._spec
         settings = self._lane.settings
-        threads = self._lane.decoder_threads()
+        requests = self._lane.requests()
+        threads = self._lane.decoder_threads(requests)
+        self._is_alone = requests == 1
         self._decoder.start(
             {
                 "path": job.path,
@@ -202,10 +205,11 @@ class _Run:
 
     def _infer_what_is_decoded(self) -> None:
         """Start one inference of all views that wait; one at a time, so that the next takes what has gathered."""
-        if self._in_flight is not None or len(self._decoded) == len(self._probabilities):
-            return
         first = len(self._probabilities)
-        views = min(len(self._decoded) - first, self._spec.max_batch_size)
+        waiting = len(self._decoded) - first
+        if self._in_flight is not None or waiting == 0 or waiting < self._worth_a_call(first):
+            return
+        views = min(waiting, self._spec.max_batch_size)
         timeout_s = min(self._lane.settings.infer_timeout_s, max(0.001, self._deadline - time.monotonic()))
         answers, wake = self._answers, self._lane.wake
 
@@ -225,6 +229,13 @@ class _Run:
             on_inferred=on_inferred,
         )
         self._in_flight = _InFlight(started, call)
+
+    def _worth_a_call(self, first: int) -> int:
+        """How many views to gather. One where the CPUs are this request's alone, since it waits for each. Where they are
+        shared, half of those that are left: a call costs CPU time, and what waits here lets another go on."""
+        if self._is_alone or not self._decoder.busy or self._job.views == AUTO:
+            return 1
+        return (self._expected - first + 1) // 2
 
     def _take_answers(self) -> Iterator[Event]:
         os.eventfd_read(self._lane.wake)

@@ -27,4 +27,4 @@ def available_cpus() -> float:
 def decoder_threads(requests: int) -> int:
     """How many threads of a decoder work at once where there are so many requests: its share of the CPUs, from 1 to
     `MOST_DECODER_THREADS`."""
-    return min(max(round(available_cpus() / max(requests, 1)), 1), MOST_DECODER_THREADS)
+    return min(max(round(available_cpus() / requests), 1), MOST_DECODER_THREADS)

@@ -49,15 +49,19 @@ class Lane:
         self._region = self._new_region()
         self._decoder = self._new_decoder()
 
-    def decoder_threads(self) -> int:
-        """Threads for the next job: for all CPUs when it is the only request, for a share of them when there are more.
+    def requests(self) -> int:
+        """How many requests are here, this one included; no more than there are lanes.
 
-        nginx keeps each request's body in the spool until its answer, so the files there are the requests: uploads and
-        those that wait count too, since they will soon want a share.
+        nginx keeps each one's body in the spool until its answer, so the files there are the requests: uploads and
+        those that wait count too, since they will soon want a share of the CPUs.
         """
         with os.scandir(SPOOL) as entries:
-            requests = sum(entry.is_file() for entry in entries)
-        return self.settings.decoder_threads or decoder_threads(min(requests, self.settings.lanes))
+            files = sum(entry.is_file() for entry in entries)
+        return max(1, min(files, self.settings.lanes))
+
+    def decoder_threads(self, requests: int) -> int:
+        """Threads of a decoder where there are so many: for all CPUs, or for its share of them."""
+        return self.settings.decoder_threads or decoder_threads(requests)
 
     def close(self) -> None:
         """Give everything back; for the worker's end."""
