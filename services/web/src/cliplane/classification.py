@@ -231,8 +231,8 @@ class _Run:
         self._in_flight = _InFlight(started, call)
 
     def _worth_a_call(self, first: int) -> int:
-        """How many views to gather. One where the CPUs are this request's alone, since it waits for each. Where they are
-        shared, half of those that are left: a call costs CPU time, and what waits here lets another go on."""
+        """How many views to gather. One where the CPUs are this request's alone, since it waits for each. Where they
+        are shared, half of those that are left: a call costs CPU time, and what waits here lets another go on."""
         if self._is_alone or not self._decoder.busy or self._job.views == AUTO:
             return 1
         return (self._expected - first + 1) // 2
