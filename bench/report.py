@@ -85,7 +85,7 @@ bound is max(decode, infer). `make bench ONLY=overlap`
 
 {table(["video", *names], rows)}
 
-`cliplane / least`: nothing can be inferred before the first view is decoded, so no way can take less than first view + infer. In the 10 s video the views overlap, and
+`cliplane` is at the client, upload included, which the bare ways do not have; `in the lane` is without it. `lane / least`: nothing can be inferred before the first view is decoded, so no way can take less than first view + infer. In the 10 s video the views overlap, and
 the first needs 13 of the 49 frames; in the 60 s video each view has its own.
 """
 

@@ -4,6 +4,7 @@ cut for itself, float32 to Triton in the body of an HTTP request."""
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 
 import decord
@@ -16,7 +17,9 @@ from PIL import Image
 from bench.peers.pipeline import MODEL, read_sampling
 
 app = Flask(__name__)
-sampling = read_sampling((MODEL / "config.pbtxt").read_text())
+config = (MODEL / "config.pbtxt").read_text()
+sampling = read_sampling(config)
+most = int(re.findall(r"max_batch_size: (\d+)", config)[0])
 labels = (MODEL / "labels.txt").read_text().splitlines()
 
 
@@ -26,13 +29,18 @@ def classify() -> dict[str, object]:
         request.files["video"].save(file.name)
         video = decord.VideoReader(file.name)
         views = np.stack([cut(video, view) for view in plan_views(len(video), sampling)])
-    frames = triton_http.InferInput("frames", views.shape, "FP32")
-    frames.set_data_from_numpy(views)
     with triton_http.InferenceServerClient(os.environ["TRITON"], network_timeout=120) as client:
-        answer = client.infer(f"{MODEL.name}_float32", [frames])
-    scores = answer.as_numpy("probabilities").mean(axis=0)
+        parts = [infer(client, views[first : first + most]) for first in range(0, len(views), most)]
+    scores = np.concatenate(parts).mean(axis=0)
     best = scores.argsort()[::-1][:5]
     return {"predictions": [{"label": labels[i], "score": float(scores[i])} for i in best]}
+
+
+def infer(client: triton_http.InferenceServerClient, views: np.ndarray) -> np.ndarray:
+    """(views, classes)"""
+    frames = triton_http.InferInput("frames", views.shape, "FP32")
+    frames.set_data_from_numpy(views)
+    return client.infer(f"{MODEL.name}_float32", [frames]).as_numpy("probabilities")
 
 
 def cut(video: decord.VideoReader, view: object) -> np.ndarray:

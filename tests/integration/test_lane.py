@@ -104,3 +104,29 @@ def test_a_decoder_has_its_share_of_the_cpus(
     for number in range(requests):
         (tmp_path / str(number)).touch()
     assert lane.decoder_threads(lane.requests()) == threads
+
+
+def test_a_decoder_keeps_no_threads_and_no_memory_of_the_videos_before(lane: Lane, tmp_path: Path) -> None:
+    """Each video once left its threads and frames until Python's next collection; a few large ones filled the limit."""
+    path = tmp_path / "video"
+    path.write_bytes(media.clip("tilt_up", frames=20, width=1920, height=1080))
+    status = Path(f"/proc/{lane.decoder()._process.pid}/status")
+
+    def usage() -> tuple[int, int]:
+        fields = dict(line.split(":") for line in status.read_text().splitlines())
+        return int(fields["Threads"]), int(fields["VmSize"].split()[0])
+
+    def run() -> tuple[int, int]:
+        assert [event.name for event in classify(lane, job(path))][-1] == "result"
+        lane.decoder().settle(1)
+        return usage()
+
+    threads_before, _ = usage()
+    _, size_kb = run()
+    for _ in range(8):
+        run()
+    deadline = time.monotonic() + 5
+    while usage()[0] != threads_before:
+        assert time.monotonic() < deadline, f"{usage()} threads and kB; {threads_before} threads before"
+        time.sleep(0.01)
+    assert usage()[1] < size_kb + 200_000

@@ -12,6 +12,7 @@ to nobody but its parent, by the two pipes, and knows neither Triton nor HTTP.
 
 from __future__ import annotations
 
+import gc
 import json
 import mmap
 import os
@@ -136,9 +137,13 @@ def main() -> None:
     memory = np.frombuffer(mmap.mmap(fd, byte_size), np.uint8)
     silence()
     sandbox.enter(memory_bytes, [Path(spool)])
+    gc.freeze()
     for line in _lines(sys.stdin.fileno()):
         if line != STOP:  # one stopped the job that has just ended, or came too late for it
             _run(json.loads(line), memory)
+            # PyAV's containers and streams hold one another: until the next collection, so would they FFmpeg's threads
+            # and their frames.
+            gc.collect()
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ class Decoder:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # what libraries write there quotes the file
             pass_fds=[region.fd],
-            env={"PATH": os.environ.get("PATH", "")},
+            # Each arena of the C library reserves 64 MiB of address space, and by default each thread may have its own.
+            env={"PATH": os.environ.get("PATH", ""), "MALLOC_ARENA_MAX": "2"},
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
