@@ -30,7 +30,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bench import videos
 
 X3D_S = Sampling(13, 6, 182, 182, 182, clips=10, crops=1)
-THREADS = (1, 2)
+THREADS = (1, 2, 4)
 LIMITS = Limits(**Settings().decoder_limits())
 
 Frames = dict[int, np.ndarray]
@@ -40,6 +40,8 @@ Read = Callable[[Path, list[int], int, int, int], Iterable[tuple[int, np.ndarray
 def ours(name: str) -> Read:
     def read(path: Path, numbers: list[int], width: int, height: int, threads: int) -> Iterable[tuple[int, np.ndarray]]:
         reader = open_reader(name, str(path), None, LIMITS, threads)
+        if isinstance(reader, PyavReader):
+            reader._stream.codec_context.thread_count = threads  # just so many, as the others have
         yield from reader.frames(numbers, width, height)
         reader.close()
 
@@ -50,6 +52,7 @@ def without_loop_filter(
     path: Path, numbers: list[int], width: int, height: int, threads: int
 ) -> Iterable[tuple[int, np.ndarray]]:
     reader = PyavReader(str(path), None, LIMITS, threads)
+    reader._stream.codec_context.thread_count = threads
     reader._stream.codec_context.options = {"skip_loop_filter": "all"}
     yield from reader.frames(numbers, width, height)
     reader.close()

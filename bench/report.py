@@ -59,6 +59,8 @@ Opening a file, reading the frames of 10 views (13 frames at stride 6, as X3D-S;
 it. Milliseconds with {" / ".join(map(str, threads))} decoder threads, median of the rounds (their number stands beside the file), readers in turns. `python -m bench.readers SOURCE --work DIR --out
 bench/results/readers.json`
 
+A lane that has two CPUs to itself gives four threads to FFmpeg's own decoders, two to dav1d (AV1), and one to pictures of less than 2¹⁷ pixels.
+
 {table(["file", *names], rows)}
 {notes}
 
