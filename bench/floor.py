@@ -10,7 +10,6 @@ by hey.
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -28,7 +27,7 @@ import numpy as np
 from cliplane.cpus import decoder_threads
 from cliplane.decoder.container import silence
 
-from bench import load, repository, videos
+from bench import arguments, load, repository, videos
 from bench.bare import views_of
 from bench.peers.pipeline import load_engine, read_sampling
 from bench.stack import Stack, docker, running
@@ -105,11 +104,10 @@ def floor_rate(folder: Path, path: Path, seconds: float) -> float:
 
 
 def triton_ms(stack: Stack, model: str) -> dict[str, float]:
-    """Milliseconds in all so far, by Triton's own statistics, and how many inferences."""
+    """Milliseconds in all so far, by Triton's own statistics."""
     url = f"http://{stack.container('triton')}:8000/v2/models/{model}/stats"
     inference = httpx.get(url, timeout=10).json()["model_stats"][0]["inference_stats"]
-    found = {name: inference[name]["ns"] / 1e6 for name in ("success", "queue", "compute_infer")}
-    return found | {"count": inference["success"]["count"]}
+    return {name: inference[name]["ns"] / 1e6 for name in ("success", "compute_infer")}
 
 
 def parts(stack: Stack, model: str, path: Path, requests: int) -> dict[str, float]:
@@ -155,10 +153,7 @@ def parts(stack: Stack, model: str, path: Path, requests: int) -> dict[str, floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--sizes", nargs="*", default=list(SIZES))

@@ -10,13 +10,11 @@ at once.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-from pathlib import Path
 from typing import Any
 
-from bench import load, repository, videos
+from bench import arguments, load, repository, videos
 from bench.stack import running
 
 CORES = os.process_cpu_count() or 1
@@ -36,10 +34,7 @@ def row(sent: load.Load) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--lanes", nargs="*", type=int, default=list(LANES))
     parser.add_argument("--clients", nargs="*", type=int, default=list(CLIENTS))

@@ -5,14 +5,12 @@ make bench ONLY=length
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
-from pathlib import Path
 
 import httpx
 
-from bench import repository, videos
+from bench import arguments, repository, videos
 from bench.stack import running
 
 LENGTHS_S = (10, 30, 60, 300, 600, 1800, 3600, 7200)
@@ -20,10 +18,7 @@ MODEL = "camera_motion"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--lengths", nargs="*", type=int, default=list(LENGTHS_S))
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()

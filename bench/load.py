@@ -39,7 +39,6 @@ def send(
     seconds: float = 0,
     requests: int = 0,
     content_type: str = "application/octet-stream",
-    per_client_per_second: float = 0,
 ) -> Load:
     """POST `body` from so many clients at once, for `seconds` or for `requests` in all (at least one each).
 
@@ -47,8 +46,7 @@ def send(
         RuntimeError: hey failed, or nothing at all came back.
     """
     amount = ["-n", str(max(requests, clients))] if requests else ["-z", f"{seconds:g}s"]
-    rate = ["-q", f"{per_client_per_second:g}"] if per_client_per_second else []
-    command = ["hey", *amount, *rate, "-c", str(clients), "-m", "POST", "-D", str(body), "-T", content_type]
+    command = ["hey", *amount, "-c", str(clients), "-m", "POST", "-D", str(body), "-T", content_type]
     done = subprocess.run([*command, "-t", "120", "-o", "csv", url], capture_output=True, text=True, check=False)
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     if done.returncode or not rows:

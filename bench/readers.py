@@ -10,7 +10,6 @@ resized at once to the same size.
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import statistics
@@ -20,18 +19,16 @@ from pathlib import Path
 
 import av
 import numpy as np
-from cliplane.decoder.container import Limits
 from cliplane.decoder.pyav_reader import PyavReader
 from cliplane.decoder.reader import open_reader
 from cliplane.sampling import Sampling, plan_views, scaled_size
-from cliplane.settings import Settings
 from numpy.lib.stride_tricks import sliding_window_view
 
-from bench import videos
+from bench import arguments, videos
+from bench.bare import LIMITS
 
 X3D_S = Sampling(13, 6, 182, 182, 182, clips=10, crops=1)
 THREADS = (1, 2, 4)
-LIMITS = Limits(**Settings().decoder_limits())
 
 Frames = dict[int, np.ndarray]
 Read = Callable[[Path, list[int], int, int, int], Iterable[tuple[int, np.ndarray]]]
@@ -193,10 +190,7 @@ def lanes(path: Path, readers: list[str], rounds: int) -> dict[str, dict[int, fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--codecs", nargs="*", default=list(videos.CODECS))
     parser.add_argument("--sizes", nargs="*", default=list(videos.SIZES))

@@ -9,17 +9,15 @@ requests.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-from bench import repository, videos
+from bench import arguments, repository, videos
 from bench.stack import docker, running
 
 MODEL = "camera_motion"
@@ -58,10 +56,7 @@ def first_answer(base: str, video: bytes) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ empty box to its size, and it is classified, one view: so ours does more. curl s
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import struct
@@ -19,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import repository, videos
+from bench import arguments, repository, videos
 from bench.peers.run import CORES, PEERS, peer_running, wait_for
 from bench.stack import Stack, docker, running
 
@@ -73,10 +72,7 @@ def peak_python_kb(stack: Stack) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", nargs="*", type=int, default=list(MEGABYTES))
     parser.add_argument("--only", nargs="*", default=[peer.name for peer in PEERS if not peer.one_process])

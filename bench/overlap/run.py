@@ -10,7 +10,6 @@ own. The bound is max(decode, infer); the least that any way could take is first
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import queue
@@ -28,7 +27,7 @@ from cliplane.cpus import decoder_threads
 from cliplane.decoder.container import silence
 from cliplane.sampling import Sampling
 
-from bench import videos
+from bench import arguments, videos
 from bench.bare import views_of
 from bench.stack import Stack, python_model, running
 
@@ -133,10 +132,7 @@ def measure(path: Path, models: Path, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="on the host under the same path")
-    parser.add_argument("--out", type=Path, required=True)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     silence()

@@ -10,7 +10,6 @@ also measured as one worker with all threads, and the better counts.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -26,7 +25,7 @@ from typing import Any
 import httpx
 from rich.progress import Progress
 
-from bench import load, repository, videos
+from bench import arguments, load, repository, videos
 from bench.stack import REPOSITORY, Stack, docker, running
 
 VIEWS = 10
@@ -261,10 +260,7 @@ def all_servers(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--sizes", nargs="*", default=list(SIZES))

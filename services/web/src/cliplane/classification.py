@@ -109,6 +109,7 @@ class _Run:
         self._lane, self._job, self._spec = lane, job, spec
         self._started = time.monotonic()
         self._deadline = self._started + lane.settings.request_timeout_s
+        self._requests = lane.requests()
         self._region, self._handoff = lane.hand_over()
         self._decoder = lane.decoder()
         self._expected = spec.sampling.views
@@ -116,16 +117,13 @@ class _Run:
         self._probabilities: list[np.ndarray[Any, np.dtype[np.float32]]] = []  # of slot 0, 1, …
         self._in_flight: _InFlight | None = None
         self._answers: list[_Answer] = []
-        self._is_alone = True
         self._version = spec.version
         self._decode_ms = self._infer_ms = 0.0
 
     def events(self) -> Generator[Event]:
         job, spec = self._job, self._spec
         settings = self._lane.settings
-        requests = self._lane.requests()
-        threads = self._lane.decoder_threads(requests)
-        self._is_alone = requests == 1
+        threads = self._lane.decoder_threads(self._requests)
         self._decoder.start(
             {
                 "path": job.path,
@@ -233,7 +231,7 @@ class _Run:
     def _worth_a_call(self, first: int) -> int:
         """How many views to gather. One where the CPUs are this request's alone, since it waits for each. Where they
         are shared, half of those that are left: a call costs CPU time, and what waits here lets another go on."""
-        if self._is_alone or not self._decoder.busy or self._job.views == AUTO:
+        if self._requests == 1 or not self._decoder.busy or self._job.views == AUTO:
             return 1
         return (self._expected - first + 1) // 2
 
