@@ -139,7 +139,7 @@ def handoff(data: Any, _: Pictures) -> str:
     return f"""## Hand-off
 
 What it costs to bring views of X3D-M (16 × 224 × 224) to a model in Triton that only looks at them: milliseconds, medians of rounds in turns; `memcpy` is a plain
-copy of the same bytes in memory, once. Triton's Python backend makes one such copy of its own. There is no row for CUDA shared memory: not run on a GPU. `make bench ONLY=handoff`
+copy of the same bytes in memory, once. In place nothing is copied: the backend reads the region. There is no row for CUDA shared memory: not run on a GPU. `make bench ONLY=handoff`
 
 {table(names, rows)}
 """

@@ -11,8 +11,6 @@ COPY services/triton/export/camera_motion /exporter/camera_motion
 COPY services/triton/export/exporter /exporter/exporter
 # Alone: clips are cut as the service cuts them, and nothing else of it is needed.
 COPY services/web/src/cliplane/sampling.py /exporter/cliplane/
-# And measured in the engine that serves them.
-COPY services/triton/backends/openvino/openvino_engine.py /exporter/
 # TORCHINDUCTOR_CACHE_DIR: by default it is named after the user, and the container's uid has no name.
 ENV PATH=/opt/venv/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/exporter HOME=/tmp TORCHINDUCTOR_CACHE_DIR=/tmp/inductor
 ENTRYPOINT ["python", "-W", "ignore", "-m", "exporter"]

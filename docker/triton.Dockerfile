@@ -2,36 +2,45 @@
 # On a GPU host compose.gpu.yaml takes NVIDIA's own image instead; launch.py serves both.
 
 FROM debian:trixie-slim AS build
-# python3-venv: pip, in a virtual environment. patchelf is not needed: the wheel finds its libraries by itself.
-RUN apt-get update && apt-get install -y --no-install-recommends python3-venv
+# python3-venv: pip, in a virtual environment. g++, nlohmann-json3-dev: the backend. patchelf is not needed: the wheel finds
+# its libraries by itself.
+RUN apt-get update && apt-get install -y --no-install-recommends python3-venv g++ nlohmann-json3-dev
 RUN python3 -m venv /opt/venv
 COPY services/triton/requirements.txt services/triton/tritonserver.txt /tmp/
 # --no-deps: requirements.txt is complete, and of the wheel in tritonserver.txt only the binaries are wanted.
 RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements.txt \
  && /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/tritonserver.txt
+# Of OpenVINO's wheel the C++ libraries and headers are used, and of them the CPU plugin and two frontends. The backend finds
+# the libraries where they will be.
+RUN set -eu; mv /opt/venv/lib/python3.13/site-packages/openvino /opt/openvino; cd /opt/openvino; \
+    rm -rf libs/libopenvino_intel_[gn]pu_* libs/libopenvino_*tensorflow* libs/libopenvino_p[ay]*_frontend* \
+      libs/libopenvino_jax* libs/libopenvino_gguf* libs/libopenvino_hetero* libs/libopenvino_auto* libs/libopenvino_c.* \
+      libs/cache.json
+COPY services/triton/backends/openvino /src
+RUN g++ -std=c++20 -O2 -fPIC -shared -fvisibility=hidden -Wall -Wextra -Werror -isystem /opt/openvino/include \
+      /src/engine.cc /src/backend.cc -o /opt/libtriton_openvino.so \
+      -L /opt/openvino/libs -l:libopenvino.so.2641 -Wl,-rpath,/opt/openvino/libs
+# For models of Triton's Python backend:
 # - The stub process must be built for this Python.
 # - The wheel's own libpython has no standard library, and numpy fails to import with it: Debian's takes its place.
-# - Of OpenVINO only the CPU plugin and the ONNX frontend are used; not its converter, which reports its use to Intel.
 RUN set -eu; site=/opt/venv/lib/python3.13/site-packages; server=$site/pytriton/tritonserver; \
     mv "$server/python_backend_stubs/3.13/triton_python_backend_stub" "$server/backends/python/"; \
     for library in "$site"/nvidia_pytriton.libs/libpython3*; do \
       ln -sf /usr/lib/x86_64-linux-gnu/libpython3.13.so.1.0 "$library"; done; \
-    rm -rf "$server/python_backend_stubs" "$site"/pytriton/[!t]* "$site"/pip "$site"/pip-* \
-      "$site"/openvino_telemetry* "$site"/openvino/tools; \
-    cd "$site/openvino/libs"; rm -f libopenvino_intel_[gn]pu_* libopenvino_*tensorflow* libopenvino_p[ay]*_frontend* \
-      libopenvino_jax* libopenvino_hetero* libopenvino_auto* cache.json; \
+    rm -rf "$server/python_backend_stubs" "$site"/pytriton/[!t]* "$site"/pip "$site"/pip-* "$site"/openvino*; \
     find "$site" -name '*.h' -delete; find "$site" \( -name tests -o -name __pycache__ \) -type d -prune -exec rm -rf {} +
 
 FROM debian:trixie-slim
-# python3 + libpython3.13: the launcher, and the backend's stub embeds Python. libgomp1, libstdc++6: the server and numpy.
+# python3 + libpython3.13: the launcher, and the Python backend's stub. libgomp1, libstdc++6: the server and numpy.
 RUN apt-get update && apt-get install -y --no-install-recommends python3 libpython3.13 libgomp1 libstdc++6 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
  && groupadd --gid 10000 cliplane && useradd --uid 10001 --gid cliplane --no-create-home triton
 COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/openvino/libs /opt/openvino/libs
+COPY --from=build /opt/libtriton_openvino.so /opt/backends/openvino/
 # The path of NVIDIA's own image. A link: the binary finds its libraries relative to where it really is.
 RUN ln -s /opt/venv/lib/python3.13/site-packages/pytriton/tritonserver /opt/tritonserver
-COPY services/triton/backends/openvino /opt/backends/openvino
 COPY services/triton/launch.py /opt/launch.py
 COPY services/triton/models /models
 # The stub looks for the environment's packages by the python on PATH.

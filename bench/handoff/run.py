@@ -1,4 +1,5 @@
-"""What does it cost to hand views over to Triton? Four ways, with a model that only looks at them.
+"""What does it cost to hand views over to a model in Triton? Four ways, with one that only looks at them, in the backend
+that serves the others.
 
     make bench ONLY=handoff
 
@@ -15,10 +16,9 @@ import argparse
 import os
 from pathlib import Path
 
-from bench.stack import REPOSITORY, docker, python_model, running
-
-HERE = Path(__file__).parent
-TYPES = {"uint8": "UINT8", "float32": "FP32"}
+from bench.handoff import sink
+from bench.handoff.measure import TYPES, VIEW
+from bench.stack import REPOSITORY, docker, running
 
 
 def main() -> None:
@@ -28,10 +28,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     args = parser.parse_args()
     models = args.work / "models-handoff"
-    for name, kind in TYPES.items():
-        python_model(HERE, models, f"sink_{name}", NAME=f"sink_{name}", DATA=kind)
-    # Room for one region of 30 views and for the copy of them that Triton's Python backend makes; no more.
-    with running("handoff", models, "sink_uint8", {"CLIPLANE_LANES": "1"}, shm_size="1200m") as stack:
+    for name, (kind, _) in TYPES.items():
+        sink.write(models, f"sink_{name}", kind, VIEW)
+    # Room for one region of 30 views beside a lane's.
+    with running("handoff", models, "sink_uint8", {"CLIPLANE_LANES": "1"}, shm_size="512m") as stack:
         table = docker(
             *("run", "--rm", "--user", "0:10000", "--ipc", f"container:{stack.container('ipc')}"),
             *("--network", f"{stack.project}_default", "-v", f"{REPOSITORY}:{REPOSITORY}:ro", "-w", str(REPOSITORY)),

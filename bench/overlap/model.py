@@ -23,7 +23,7 @@ class TritonPythonModel:
         for request in requests:
             views = pb_utils.get_input_tensor_by_name(request, "frames").shape()[0]
             time.sleep(views * self._view_s)
-            # By DLPack, as in backends/openvino: with numpy 2 the stub makes an empty tensor of an array.
+            # By DLPack: with numpy 2 the stub makes an empty tensor of an array.
             capsule = np.zeros((views, 2), np.float32).__dlpack__()
             ctypes.pythonapi.PyCapsule_SetDestructor(ctypes.py_object(capsule), None)
             output = pb_utils.Tensor.from_dlpack("probabilities", capsule)

@@ -15,7 +15,7 @@ from pathlib import Path
 import decord
 import numpy as np
 from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
-from openvino_engine import Engine
+from exporter.engines.openvino_engine import Engine
 
 MODEL = Path(os.environ.get("MODEL", ""))
 VIEWS = int(os.environ.get("VIEWS", "10"))

@@ -101,7 +101,7 @@ def models() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_a_model_that_answers_nonsense_is_named(models: Path, tmp_path: Path) -> None:
+def test_a_model_that_answers_nonsense_is_named_and_its_dead_process_ends_triton(models: Path, tmp_path: Path) -> None:
     config = models / "nonsense" / "config.pbtxt"
     config.write_text(config.read_text().replace("camera_motion", "nonsense").replace("openvino", "python"))
     (models / "nonsense/1/model.py").write_text(NONSENSE)
@@ -110,6 +110,14 @@ def test_a_model_that_answers_nonsense_is_named(models: Path, tmp_path: Path) ->
         named = "urn:cliplane:problem:inference-failed"
         wait_until(lambda: ask(stack, "/readyz")[1].get("type") == named, seconds=60, what=f"{named} in /readyz")
         assert ask(stack, "/v1/classify", video("tilt_up"))[1]["type"] == named
+        # Triton would never replace a process of its Python backend that died.
+        before, processes = stack.restarts("triton"), stack.processes("triton").items()
+        stub = next(pid for pid, (_, command) in processes if "triton_python_backend_stub" in command)
+        stack.kill("triton", stub)
+        wait_until(lambda: stack.restarts("triton") == before + 1, seconds=60, what="a restart by the health check")
+        wait_until(lambda: ask(stack, "/readyz")[1].get("type") == named, seconds=60, what=f"{named} once more")
+        segments = [name for name in stack.shared_memory() if name.startswith("triton_python_")]
+        assert len(segments) == 1, segments
 
 
 def test_an_unknown_setting_stops_the_boot_by_name(tmp_path: Path) -> None:

@@ -124,18 +124,6 @@ def test_the_server_s_crash_is_mended_by_the_restart_policy(ready: Stack) -> Non
     assert classify(video("tilt_up")).json()["handoff"] == "system_shm"
 
 
-def test_a_dead_backend_process_ends_triton_which_would_never_replace_it(ready: Stack) -> None:
-    before = ready.restarts("triton")
-    processes = ready.processes("triton").items()
-    backend = next(pid for pid, (_, command) in processes if "triton_python_backend_stub" in command)
-    ready.kill("triton", backend)
-    wait_until(lambda: ready.restarts("triton") == before + 1, seconds=60, what="a restart by the health check")
-    ready.wait_until_well()
-    assert classify(video("tilt_up")).json()["handoff"] == "system_shm"
-    segments = [name for name in ready.shared_memory() if name.startswith("triton_python_")]
-    assert len(segments) == 1, segments
-
-
 def test_a_stalled_triton_is_a_504_and_its_region_goes_into_quarantine(ready: Stack) -> None:
     began = time.time()
     names = ready.shared_memory()

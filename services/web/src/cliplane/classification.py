@@ -3,7 +3,8 @@
 Knows neither Flask nor gRPC: it yields events, and Triton is behind `triton.py`.
 
 While some views are inferred, those after them are decoded. One thread waits for both: for the decoder's pipe, and
-for an eventfd that gRPC's thread writes to when an inference has ended.
+for an eventfd that gRPC's thread writes to when an inference has ended. Two calls may be under way, so that the engine
+has the next views when it is done with the last; what is decoded meanwhile gathers for the call after them.
 
 A view has a *slot*: its place in the region and in the order of decoding. That is the order of time, unless the
 request leaves the number of views to us (`views=auto`): then they come coarse to fine, and end when enough are known.
@@ -15,11 +16,13 @@ import contextlib
 import os
 import selectors
 import time
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from cliplane.averaging import average, top_predictions
 from cliplane.early_stop import is_decided
@@ -31,10 +34,10 @@ from cliplane.triton import ModelSpec, Probabilities
 
 AUTO: Literal["auto"] = "auto"
 AUTO_VIEWS = 10
-"""Most views of `views=auto`, where the model's own number is not more: the usual count of clips in the literature."""
+"""Most views of `views=auto`: the usual count of clips in the literature."""
 
-SETTLE_S = 2.0
-"""How long a failed request waits for its last inference before its region goes into quarantine."""
+CALLS = 2
+"""Inferences under way at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def classify(lane: Lane, job: Job) -> Generator[Event]:
     spec = lane.triton.spec(job.model)
     most = min(lane.settings.max_views, lane.settings.region_bytes // spec.sampling.view_bytes)
     if job.views == AUTO:
-        wanted = min(max(AUTO_VIEWS, spec.sampling.views), most)
+        wanted = min(AUTO_VIEWS, most)
     else:
         wanted = spec.sampling.views if job.views is None else job.views
     clips, crops = split_views(wanted, spec.sampling.crops)
@@ -85,18 +88,11 @@ def classify(lane: Lane, job: Job) -> Generator[Event]:
         run.close()
 
 
-@dataclass(slots=True)
-class _InFlight:
-    """An inference that has been started."""
-
-    started: float
-    call: Any
-
-
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """An inference that has ended: one of `probabilities` and `error` is there."""
+    """A call to Triton that has ended: one of `probabilities` and `error` is there."""
 
+    first: int  # slot
     probabilities: Probabilities | None
     version: str
     error: CliplaneError | None
@@ -109,31 +105,32 @@ class _Run:
         self._lane, self._job, self._spec = lane, job, spec
         self._started = time.monotonic()
         self._deadline = self._started + lane.settings.request_timeout_s
-        self._requests = lane.requests()
+        self._threads = lane.decoder_threads(lane.requests())
         self._region, self._handoff = lane.hand_over()
         self._decoder = lane.decoder()
         self._expected = spec.sampling.views
         self._decoded: list[dict[str, Any]] = []  # view, start_s and end_s of slot 0, 1, …
-        self._probabilities: list[np.ndarray[Any, np.dtype[np.float32]]] = []  # of slot 0, 1, …
-        self._in_flight: _InFlight | None = None
-        self._answers: list[_Answer] = []
+        self._waiting: list[int] = []  # slots that are decoded and in no call, ascending
+        self._calls: dict[int, Any] = {}  # under way, by their first slot
+        self._answers: deque[_Answer] = deque()  # gRPC's thread adds to it
+        self._probabilities: dict[int, npt.NDArray[np.float32]] = {}  # by slot
+        self._is_decided = False
+        self._region_is_lost = self._has_timed_out = False
         self._version = spec.version
-        self._decode_ms = self._infer_ms = 0.0
+        self._decode_ms = self._infer_ms = self._calls_since = 0.0
 
     def events(self) -> Generator[Event]:
-        job, spec = self._job, self._spec
-        settings = self._lane.settings
-        threads = self._lane.decoder_threads(self._requests)
+        job, settings = self._job, self._lane.settings
         self._decoder.start(
             {
                 "path": job.path,
                 "span": job.span,
-                "sampling": asdict(spec.sampling),
+                "sampling": asdict(self._spec.sampling),
                 "limits": settings.decoder_limits(),
-                "threads": threads,
+                "threads": self._threads,
                 "reader": settings.reader,
                 "coarse_to_fine": job.views == AUTO,
-                "cpu_s": settings.request_timeout_s * threads,
+                "cpu_s": settings.request_timeout_s * self._threads,
             }
         )
         video: dict[str, Any] = {}
@@ -144,6 +141,7 @@ class _Run:
                 self._infer_what_is_decoded()
                 ready = selector.select(max(0.0, self._deadline - time.monotonic()))
                 if not ready:
+                    self._has_timed_out = bool(self._calls)
                     limit = f"CLIPLANE_REQUEST_TIMEOUT_S={settings.request_timeout_s:g}"
                     raise DecodeTimeout(limit) if self._decoder.busy else InferTimeout(limit)
                 for key, _ in ready:
@@ -157,6 +155,7 @@ class _Run:
                                 video = {"container": job.container, **report}
                                 yield Event("video", video)
                             case "view":
+                                self._waiting.append(len(self._decoded))
                                 self._decoded.append(report)
                             case "end":
                                 self._decode_ms = _ms_since(self._started)
@@ -169,16 +168,18 @@ class _Run:
         """Whether all views have been inferred and the decoder has found no fault in the file; or enough of them."""
         if len(self._probabilities) == self._expected:
             return not self._decoder.busy
-        return self._job.views == AUTO and bool(self._probabilities) and is_decided(self._probabilities, self._expected)
+        return self._is_decided
 
     def close(self) -> None:
-        """Leave the lane fit for its next request, whatever became of this one."""
-        if self._in_flight is not None:
-            answered = self._settled()
-            if not answered:
-                self._in_flight.call.cancel()
-            if not answered or isinstance(self._answers[0].error, InferTimeout):
-                self._give_up_region()
+        """Leave the lane fit for its next request, whatever became of this one.
+
+        A call that nobody waits for any more is cancelled and may still read the region: what it makes of the next
+        request's frames is thrown away. One whose time was up is another matter, for Triton may never let go.
+        """
+        for call in self._calls.values():
+            call.cancel()
+        if self._has_timed_out and self._handoff == "system_shm":
+            self._lane.quarantine()
         if self._decoder.busy:
             self._let_go_of_decoder()
 
@@ -191,76 +192,71 @@ class _Run:
             with contextlib.suppress(DecoderCrashed):
                 self._decoder.stop()  # the next request sees whether it obeyed
 
-    def _settled(self) -> bool:
-        """Wait for the inference in flight; False if it does not end within `SETTLE_S`."""
-        deadline = time.monotonic() + SETTLE_S
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._lane.wake, selectors.EVENT_READ)
-            while not self._answers and time.monotonic() < deadline:
-                if selector.select(deadline - time.monotonic()):
-                    os.eventfd_read(self._lane.wake)
-        return bool(self._answers)
-
     def _infer_what_is_decoded(self) -> None:
-        """Start one inference of all views that wait; one at a time, so that the next takes what has gathered."""
-        first = len(self._probabilities)
-        waiting = len(self._decoded) - first
-        if self._in_flight is not None or waiting == 0 or waiting < self._worth_a_call(first):
-            return
-        views = min(waiting, self._spec.max_batch_size)
-        timeout_s = min(self._lane.settings.infer_timeout_s, max(0.001, self._deadline - time.monotonic()))
+        """Start calls for the views that wait, as many as there may be."""
+        while not self._region_is_lost and len(self._calls) < CALLS and (views := self._next_views()):
+            first = self._waiting[0]
+            del self._waiting[:views]
+            self._call(first, views)
+
+    def _next_views(self) -> int:
+        """How many of the waiting views go into one call: those that lie together in the region. Where the number of
+        views is ours to choose, no more are under way than are known: at most half of them are then in vain."""
+        most = self._spec.max_batch_size
+        if self._job.views == AUTO:
+            known = len(self._probabilities)
+            most = min(most, max(known, 1) - (len(self._decoded) - len(self._waiting) - known))
+        together = (1 for place, slot in enumerate(self._waiting) if slot == self._waiting[0] + place)
+        return min(sum(together), most)
+
+    def _call(self, first: int, views: int) -> None:
         answers, wake = self._answers, self._lane.wake
 
         def on_inferred(probabilities: Probabilities | None, version: str, error: CliplaneError | None) -> None:
-            answers.append(_Answer(probabilities, version, error))
+            answers.append(_Answer(first, probabilities, version, error))
             os.eventfd_write(wake, 1)
 
-        started = time.monotonic()
-        call = self._lane.triton.infer(
+        if not self._calls:
+            self._calls_since = time.monotonic()
+        self._calls[first] = self._lane.triton.infer(
             self._spec,
             self._region,
             first,
             views,
             shared=self._handoff == "system_shm",
             request_id=self._job.request_id,
-            timeout_s=timeout_s,
+            timeout_s=min(self._lane.settings.infer_timeout_s, max(0.001, self._deadline - time.monotonic())),
             on_inferred=on_inferred,
         )
-        self._in_flight = _InFlight(started, call)
-
-    def _worth_a_call(self, first: int) -> int:
-        """How many views to gather. One where the CPUs are this request's alone, since it waits for each. Where they
-        are shared, half of those that are left: a call costs CPU time, and what waits here lets another go on."""
-        if self._requests == 1 or not self._decoder.busy or self._job.views == AUTO:
-            return 1
-        return (self._expected - first + 1) // 2
 
     def _take_answers(self) -> Iterator[Event]:
-        os.eventfd_read(self._lane.wake)
-        if not self._answers:
-            return  # an inference of an earlier request, that was given up, has ended
-        assert self._in_flight is not None
-        flight, self._in_flight = self._in_flight, None
-        answer = self._answers.pop()
-        self._infer_ms += _ms_since(flight.started)
-        if isinstance(answer.error, RegionLost):
+        os.eventfd_read(self._lane.wake)  # perhaps for an inference of an earlier request, that was given up
+        while self._answers:
+            answer = self._answers.popleft()
+            del self._calls[answer.first]
+            if not self._calls:
+                self._infer_ms += _ms_since(self._calls_since)
+            if isinstance(answer.error, RegionLost):
+                self._region_is_lost = True
+            elif answer.error is not None:
+                self._has_timed_out = isinstance(answer.error, InferTimeout)
+                raise answer.error
+            else:
+                yield from self._take_views(answer)
+        if self._region_is_lost and not self._calls:
             # Triton has restarted since. The views are still in the region: once more, by either way.
+            self._region_is_lost = False
             self._handoff = "system_shm" if self._lane.register_again() else "grpc"
-            return
-        if isinstance(answer.error, InferTimeout):
-            self._give_up_region()
-        if answer.error is not None:
-            raise answer.error
+            self._waiting = [slot for slot in range(len(self._decoded)) if slot not in self._probabilities]
+
+    def _take_views(self, answer: _Answer) -> Iterator[Event]:
         assert answer.probabilities is not None
         self._version = answer.version
-        for probabilities in answer.probabilities:
-            slot = len(self._probabilities)
-            self._probabilities.append(probabilities)
+        for slot, probabilities in enumerate(answer.probabilities, answer.first):
+            self._probabilities[slot] = probabilities
             yield Event("view", {"view": self._decoded[slot]["view"], **self._view(slot)})
-
-    def _give_up_region(self) -> None:
-        if self._handoff == "system_shm":
-            self._lane.quarantine()
+        if self._job.views == AUTO:
+            self._is_decided = is_decided(list(self._probabilities.values()), self._expected)
 
     def _view(self, slot: int) -> dict[str, Any]:
         times = self._decoded[slot]
@@ -271,11 +267,11 @@ class _Run:
         timing = {
             "spool": self._job.spool_ms,
             "decode": self._decode_ms,
-            "infer": self._infer_ms,
+            "infer": self._infer_ms + (_ms_since(self._calls_since) if self._calls else 0.0),
             "total": self._job.spool_ms + _ms_since(self._started),
         }
         # By time again, so that equal views give equal bits in whichever order they came.
-        slots = sorted(range(len(self._probabilities)), key=lambda slot: self._decoded[slot]["view"])
+        slots = sorted(self._probabilities, key=lambda slot: self._decoded[slot]["view"])
         mean = average([self._probabilities[slot] for slot in slots])
         result = {
             "request_id": self._job.request_id,

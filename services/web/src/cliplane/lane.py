@@ -67,7 +67,8 @@ class Lane:
         """Give everything back; for the worker's end."""
         self._decoder.kill()
         for region in (self._region, *(region for _, region in self._quarantine)):
-            self._give_back(region)
+            if not self._give_back(region):
+                region.close()  # the arbiter's next sweep makes Triton let go
         os.close(self.wake)
 
     def decoder(self) -> Decoder:
@@ -162,9 +163,13 @@ class Lane:
 
     def _release_quarantine(self) -> None:
         while self._quarantine and self._quarantine[0][0] < time.monotonic():
-            self._give_back(self._quarantine.pop(0)[1])
+            if not self._give_back(self._quarantine[0][1]):
+                return
+            self._quarantine.pop(0)
 
-    def _give_back(self, region: Region) -> None:
-        if region.name is not None:
-            self.triton.unregister(region)
+    def _give_back(self, region: Region) -> bool:
+        """False if an inference that is not over yet still has it."""
+        if region.name is not None and not self.triton.unregister(region):
+            return False
         region.close()
+        return True

@@ -195,11 +195,14 @@ class Triton:
                 raise SharedMemoryNotShared("Triton's marker is not in this /dev/shm") from exc
             raise SharedMemoryForbidden("Triton sees this /dev/shm and may not open the region: uid and gid") from exc
 
-    def unregister(self, region: Region) -> None:
-        """Make Triton unmap a region. One it does not know is no error; nor is a Triton that does not answer: if it
-        lives, the next sweep finds the region without an owner."""
-        with contextlib.suppress(InferenceServerException):
+    def unregister(self, region: Region) -> bool:
+        """Make Triton unmap a region; False if it refuses, since an inference has it. One it does not know is no error;
+        nor is a Triton that does not answer: if it lives, the next sweep finds the region without an owner."""
+        try:
             self._client.unregister_system_shared_memory(region.name or "", client_timeout=CONTROL_TIMEOUT_S)
+        except InferenceServerException as exc:
+            return "in use" not in (exc.message() or "")
+        return True
 
     def infer(
         self,

@@ -99,7 +99,8 @@ def openvino_int8(task: Task) -> Infer:
 
 def _openvino(file: Path, precision: str, threads: int) -> Infer:
     import openvino
-    from openvino_engine import Engine
+
+    from .openvino_engine import Engine
 
     _, *dims = openvino.Core().read_model(file).inputs[0].get_partial_shape()
     properties = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 from av.packet import Packet
@@ -62,7 +63,7 @@ class PyavReader:
         self._position = -math.inf  # time of the frame decoded last
 
     def frames(self, numbers: Sequence[int], width: int, height: int) -> Iterator[tuple[int, Frame]]:
-        """The frames of these numbers in this order and this size, as they are decoded.
+        """The frames of these numbers in this size, as they are decoded: see `reader.Reader`.
 
         The frame of a number is the one shown at that time; after the end, the last one.
 
@@ -70,13 +71,17 @@ class PyavReader:
             UndecodableVideo: it cannot go on with this file.
         """
         needed = frozenset(numbers)
+        due = set(needed)
         frame: VideoFrame | None = None
         ahead: VideoFrame | None = None  # decoded, but shown later than the number asked for
         for number in numbers:
+            if number not in due:
+                continue
             time = self._time(number)
             latest = time + self._timeline.step / 2
             if self._should_seek(time):
-                frame, ahead = self._seek(time, needed), None
+                self._seek(time, needed)
+                frame = ahead = None
             while frame is None or _time_of(frame) < time - self._timeline.step / 2:
                 following = ahead or next(self._decoded, None)
                 ahead = None
@@ -87,8 +92,13 @@ class PyavReader:
                     ahead = following
                     break
                 frame = following
+                passed = self._number(self._position)
+                if passed != number and passed in due:
+                    due.remove(passed)
+                    yield passed, self._scaled(frame, width, height)
             if frame is None:
                 raise UndecodableVideo("a frame cannot be decoded")
+            due.remove(number)
             yield number, self._scaled(frame, width, height)
 
     def close(self) -> None:
@@ -98,6 +108,9 @@ class PyavReader:
 
     def _time(self, number: int) -> float:
         return self._timeline.start + number * self._timeline.step
+
+    def _number(self, time: float) -> int:
+        return round((time - self._timeline.start) / self._timeline.step)
 
     def _should_seek(self, time: float) -> bool:
         """Whether a keyframe lies between the frame decoded last and this one, or this one lies behind."""
@@ -121,24 +134,21 @@ class PyavReader:
         entry = index.search_timestamp(math.floor(time + self._timeline.step / 2 - self._delay), backward=True)
         return index[entry].timestamp if entry >= 0 else None
 
-    def _seek(self, time: float, needed: frozenset[int]) -> VideoFrame | None:
-        """Go to the last keyframe that is not after `time`; the first frame from there."""
+    def _seek(self, time: float, needed: frozenset[int]) -> None:
+        """Go to the last keyframe that is not after `time`."""
         places = [max(time - earlier_s / float(self._stream.time_base), 0.0) for earlier_s in _EARLIER_S]
         if self._has_index() and (keyframe := self._keyframe(time)) is not None:
             places.insert(0, keyframe)
-        frame = None
         for place in places:
             try:
                 self._container.seek(math.floor(place), stream=self._stream, backward=True)
             except LIBRARY_ERRORS as exc:
                 raise UndecodableVideo("the file cannot be read from its middle") from exc
-            self._decoded = self._decode(needed)
-            frame = next(self._decoded, None)
-            if frame is not None:
-                self._position = _time_of(frame)
-                if self._position <= time + self._timeline.step / 2:
-                    break
-        return frame
+            decoded = self._decode(needed)
+            first = next(decoded, None)
+            self._decoded = decoded if first is None else chain([first], decoded)
+            if first is not None and _time_of(first) <= time + self._timeline.step / 2:
+                break
 
     def _decode(self, needed: frozenset[int]) -> Iterator[VideoFrame]:
         """All frames from here on, but for those that are not needed, neither here nor by other frames."""
@@ -166,7 +176,7 @@ class PyavReader:
     def _is_needed(self, packet: Packet[VideoStream], needed: frozenset[int]) -> bool:
         if not self._is_even or packet.pts is None:
             return True
-        return round((packet.pts - self._timeline.start) / self._timeline.step) in needed
+        return self._number(packet.pts) in needed
 
     def _scaled(self, frame: VideoFrame, width: int, height: int) -> Frame:
         if self._quarter_turns % 2:

@@ -35,7 +35,10 @@ class Reader(Protocol):
     info: VideoInfo
 
     def frames(self, numbers: Sequence[int], width: int, height: int) -> Iterator[tuple[int, Frame]]:
-        """The frames of these numbers in this order and this size, as they are decoded.
+        """The frame of each of these numbers once, in this size, as it is decoded.
+
+        In this order; but one that is passed on the way to another may come when it is passed, for to go back to it
+        would mean to decode again from the keyframe before it.
 
         Raises:
             UndecodableVideo: it cannot go on with this file.
