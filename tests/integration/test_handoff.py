@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import queue
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
 from cliplane import region as regions
 from cliplane.classification import Job
 from cliplane.classification import classify as classify_with
 from cliplane.decoder import client
-from cliplane.errors import SharedMemoryTooSmall
+from cliplane.errors import CliplaneError, RegionLost, SharedMemoryTooSmall
 from cliplane.lane import Lane
 from cliplane.media import HEAD_BYTES, sniff
 from cliplane.settings import Settings
@@ -67,6 +70,61 @@ def test_the_answer_is_the_same_to_the_bit_by_shared_memory_and_by_payload(trito
     finally:
         by_memory.close()
         by_payload.close()
+
+
+MANY = 32
+"""Views of one call that take the engine much longer than a round trip."""
+
+
+class Call:
+    """`MANY` views of a region under way."""
+
+    def __init__(self, triton: Triton, region: regions.Region) -> None:
+        self.answers: queue.Queue[tuple[object, str, CliplaneError | None]] = queue.Queue()
+        spec = triton.spec("camera_motion")
+        more = {"shared": True, "request_id": "test", "timeout_s": 60.0}
+        self.call = triton.infer(spec, region, 0, MANY, on_inferred=lambda *a: self.answers.put(a), **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def region(triton: Triton) -> Iterator[regions.Region]:
+    region = regions.create_region(MANY * triton.spec("camera_motion").sampling.view_bytes, 1)
+    triton.register(region)
+    yield region
+    triton.unregister(region)
+    region.close()
+
+
+def inferred(triton: Triton) -> int:
+    """Views that the model has inferred so far, in calls that were answered."""
+    url = f"http://{SETTINGS.triton_http}/v2/models/camera_motion/stats"
+    return sum(one["inference_count"] for one in httpx.get(url, timeout=5).json()["model_stats"])
+
+
+def test_triton_keeps_a_region_while_an_inference_reads_it(triton: Triton, region: regions.Region) -> None:
+    """The frames are read in place: were they unmapped, as a sweep after a dead lane wants it, the server would crash."""
+    refused = 0
+    for _ in range(20):
+        call = Call(triton, region)
+        refused += not triton.unregister(region)
+        probabilities, _, error = call.answers.get(timeout=60)
+        assert error is None or isinstance(error, RegionLost)  # by the time that the call came it was unmapped
+        if error is None:
+            assert np.asarray(probabilities).sum(axis=1) == pytest.approx(np.ones(MANY), abs=1e-5)
+        triton.register(region)
+    assert refused > 0
+
+
+def test_a_cancelled_call_is_not_inferred_to_its_end(triton: Triton, region: regions.Region) -> None:
+    before = inferred(triton)
+    calls = [Call(triton, region) for _ in range(10)]
+    for call in calls:
+        call.call.cancel()
+    for call in calls:
+        assert call.answers.get(timeout=60)[2] is not None
+    last = Call(triton, region)
+    assert last.answers.get(timeout=60)[2] is None
+    assert inferred(triton) - before < 10 * MANY
 
 
 def test_views_that_differ_get_different_answers(triton: Triton, tmp_path: Path) -> None:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import pytest
+from cliplane.decoder.container import Limits, silence
+from cliplane.decoder.reader import open_reader
+from cliplane.settings import Settings
+
 from tests import media
+
+LIMITS = Limits(**Settings().decoder_limits())
 
 CLOSE_EARLY = """
 import sys
@@ -33,3 +42,31 @@ def test_a_half_read_file_is_closed_without_waiting_for_its_threads(tmp_path: Pa
         [sys.executable, "-c", CLOSE_EARLY, str(path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.strip() == "closed", done.stderr
+
+
+def read(path: Path, numbers: Sequence[int]) -> list[tuple[int, np.ndarray]]:
+    video = open_reader("pyav", str(path), None, LIMITS, threads=2)
+    frames = [(number, frame.copy()) for number, frame in video.frames(numbers, 64, 48)]
+    video.close()
+    return frames
+
+
+@pytest.mark.parametrize("gop", [12, 250])
+def test_whatever_the_order_each_frame_comes_once_and_is_the_same(tmp_path: Path, gop: int) -> None:
+    silence()
+    path = tmp_path / "video.mp4"
+    frames = media.moving_camera("pan_left", frames=100)
+    path.write_bytes(media.encode(frames, options={"g": str(gop), "bf": "2", "preset": "veryfast"}))
+    numbers = list(range(0, 100, 3))
+    in_order = dict(read(path, numbers))
+    middle_first = read(path, [*numbers[20:], *numbers[:20]])
+    assert sorted(number for number, _ in middle_first) == numbers
+    assert all(np.array_equal(frame, in_order[number]) for number, frame in middle_first)
+
+
+def test_a_frame_that_is_passed_on_the_way_to_another_is_not_decoded_again(tmp_path: Path) -> None:
+    """Or views that are taken out of order would cost a decode from the keyframe each."""
+    silence()
+    path = tmp_path / "video.mp4"
+    path.write_bytes(media.encode(media.moving_camera("pan_left", frames=100), options={"g": "250", "bf": "0"}))
+    assert [number for number, _ in read(path, [90, 30, 60])] == [30, 60, 90]

@@ -113,7 +113,8 @@ class _Run:
         self._waiting: list[int] = []  # slots that are decoded and in no call, ascending
         self._calls: dict[int, Any] = {}  # under way, by their first slot
         self._answers: deque[_Answer] = deque()  # gRPC's thread adds to it
-        self._probabilities: dict[int, npt.NDArray[np.float32]] = {}  # by slot
+        self._early: dict[int, npt.NDArray[np.float32]] = {}  # by slot: views that were done before those in front
+        self._probabilities: list[npt.NDArray[np.float32]] = []  # of slot 0, 1, …
         self._is_decided = False
         self._region_is_lost = self._has_timed_out = False
         self._version = spec.version
@@ -204,7 +205,7 @@ class _Run:
         views is ours to choose, no more are under way than are known: at most half of them are then in vain."""
         most = self._spec.max_batch_size
         if self._job.views == AUTO:
-            known = len(self._probabilities)
+            known = len(self._probabilities) + len(self._early)
             most = min(most, max(known, 1) - (len(self._decoded) - len(self._waiting) - known))
         together = (1 for place, slot in enumerate(self._waiting) if slot == self._waiting[0] + place)
         return min(sum(together), most)
@@ -247,16 +248,18 @@ class _Run:
             # Triton has restarted since. The views are still in the region: once more, by either way.
             self._region_is_lost = False
             self._handoff = "system_shm" if self._lane.register_again() else "grpc"
-            self._waiting = [slot for slot in range(len(self._decoded)) if slot not in self._probabilities]
+            missing = range(len(self._probabilities), len(self._decoded))
+            self._waiting = [slot for slot in missing if slot not in self._early]
 
     def _take_views(self, answer: _Answer) -> Iterator[Event]:
         assert answer.probabilities is not None
         self._version = answer.version
-        for slot, probabilities in enumerate(answer.probabilities, answer.first):
-            self._probabilities[slot] = probabilities
+        self._early.update(enumerate(answer.probabilities, answer.first))
+        while (slot := len(self._probabilities)) in self._early:
+            self._probabilities.append(self._early.pop(slot))
             yield Event("view", {"view": self._decoded[slot]["view"], **self._view(slot)})
-        if self._job.views == AUTO:
-            self._is_decided = is_decided(list(self._probabilities.values()), self._expected)
+        if self._job.views == AUTO and self._probabilities:
+            self._is_decided = is_decided(self._probabilities, self._expected)
 
     def _view(self, slot: int) -> dict[str, Any]:
         times = self._decoded[slot]
@@ -271,7 +274,7 @@ class _Run:
             "total": self._job.spool_ms + _ms_since(self._started),
         }
         # By time again, so that equal views give equal bits in whichever order they came.
-        slots = sorted(self._probabilities, key=lambda slot: self._decoded[slot]["view"])
+        slots = sorted(range(len(self._probabilities)), key=lambda slot: self._decoded[slot]["view"])
         mean = average([self._probabilities[slot] for slot in slots])
         result = {
             "request_id": self._job.request_id,
