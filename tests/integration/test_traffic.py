@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import re
 import socket
 import time
 import uuid
@@ -69,6 +70,22 @@ def test_a_slow_upload_holds_no_lane(ready: Stack) -> None:
     finally:
         for connection in slow:
             connection.close()
+
+
+def test_an_answer_says_how_long_its_body_was_on_the_way(ready: Stack) -> None:
+    body, address = bytes(40_000), urlsplit(BASE)
+    head = f"POST /v1/classify HTTP/1.1\r\nHost: {address.hostname}\r\nConnection: close\r\n"
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:30_000])
+        wait_until(lambda: ready.spool() != "", what="the body's first part in the spool")
+        began = time.monotonic()
+        assert classify(video("pan_right")).status_code == 200
+        held_ms = 1000 * (time.monotonic() - began)
+        connection.sendall(body[30_000:])
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    assert answer.startswith("HTTP/1.1 415 ")
+    (told,) = re.findall(r"^Server-Timing: spool;dur=(\d+)\r$", answer, re.MULTILINE)
+    assert int(told) > held_ms - 10  # nginx's clock is as coarse as its turns
 
 
 def test_a_client_that_leaves_costs_the_lane_nothing_more(ready: Stack) -> None:
