@@ -21,17 +21,11 @@ from tests.integration.conftest import (
 )
 
 
-def stop_decoders(stack: Stack) -> None:
-    """Every decoder stands still, so that a request stays in its middle."""
-    for pid in stack.decoders():
-        stack.kill("web", pid, "STOP")
-
-
 def test_a_lane_killed_in_a_request_is_replaced(ready: Stack) -> None:
+    ready.stop_decoders()
     before = ready.lanes()
-    stop_decoders(ready)
     request = InBackground(video("pan_left"))
-    time.sleep(0.5)  # it is in a lane now, and stays there: its decoder stands still
+    wait_until(lambda: ready.waiting_jobs() == 1, what="the request in a lane: its decoder, which stands still, has it")
     for pid in before:
         ready.kill("web", pid)
     answer = request.result()
@@ -56,9 +50,9 @@ def control_of(stack: Stack) -> int:
 
 
 def test_a_decoder_killed_in_a_request_is_replaced(ready: Stack) -> None:
-    stop_decoders(ready)
+    ready.stop_decoders()
     request = InBackground(video("pan_left"))
-    time.sleep(0.5)
+    wait_until(lambda: ready.waiting_jobs() == 1, what="the request in a lane")
     shm = ready.shared_memory()
     lanes = ready.lanes()
     for pid in ready.decoders():
@@ -74,15 +68,14 @@ def test_a_decoder_killed_in_a_request_is_replaced(ready: Stack) -> None:
 
 
 def test_a_decoder_that_hangs_is_a_504_and_is_replaced(ready: Stack) -> None:
+    ready.stop_decoders()
     shm, lanes = ready.shared_memory(), ready.lanes()
-    stop_decoders(ready)
     began = time.monotonic()
     answer = classify(video("pan_left"))
     assert answer.status_code == 504
     assert answer.json()["type"] == "urn:cliplane:problem:decode-timeout"
     assert time.monotonic() - began < 23  # CLIPLANE_REQUEST_TIMEOUT_S=20
-    for pid in ready.decoders():
-        ready.kill("web", pid, "CONT")
+    ready.continue_decoders()
     assert classify(video("tilt_up")).json()["predictions"][0]["label"] == "tilt_up"
     assert ready.lanes() == lanes
     assert ready.shared_memory() == shm
@@ -138,17 +131,28 @@ def test_a_dead_backend_process_ends_triton_which_would_never_replace_it(ready: 
 
 def test_a_stalled_triton_is_a_504_and_its_region_goes_into_quarantine(ready: Stack) -> None:
     began = time.time()
+    ready.stop_decoders()
     names = ready.shared_memory()
+    request = InBackground(video("pan_left"))
+    # It knows its model already: only its inference is left to Triton.
+    wait_until(lambda: ready.waiting_jobs() == 1, what="the request in a lane")
     docker("pause", ready.container("triton"))
     try:
-        answer = classify(video("pan_left"))
+        ready.continue_decoders()
+        answer = request.result()
     finally:
         docker("unpause", ready.container("triton"))
+    assert answer is not None
     assert answer.status_code == 504, answer.text
     assert answer.json()["type"] == "urn:cliplane:problem:infer-timeout"
     after = classify(video("tilt_up")).json()
     assert after["predictions"][0]["label"] == "tilt_up"
-    quarantined = [line["region"] for line in ready.log(since=began) if line["event"] == "region_quarantined"]
+
+    def regions_in_quarantine() -> list[object]:
+        return [line["region"] for line in ready.log(since=began) if line["event"] == "region_quarantined"]
+
+    wait_until(lambda: bool(regions_in_quarantine()), what="the quarantine in the log")
+    quarantined = regions_in_quarantine()
     assert len(quarantined) == 1
     assert quarantined[0] not in ready.shared_memory()
     assert len(ready.shared_memory()) == len(names)
@@ -162,11 +166,15 @@ def test_a_stalled_triton_is_a_504_and_its_region_goes_into_quarantine(ready: St
 
 
 def test_a_lane_killed_in_an_inference_is_cleaned_up_once_triton_answers(ready: Stack) -> None:
-    before, restarts = ready.lanes(), ready.restarts("triton")
+    ready.stop_decoders()
+    before, restarts, frames = ready.lanes(), ready.restarts("triton"), ready.last_frames()
+    request = InBackground(video("pan_left"), views=1)
+    # It knows its model already: only its inference is left to Triton.
+    wait_until(lambda: ready.waiting_jobs() == 1, what="the request in a lane")
     docker("pause", ready.container("triton"))
     try:
-        request = InBackground(video("pan_left"))
-        wait_until(lambda: ready.spool() != "", what="a request in a lane")
+        ready.continue_decoders()
+        wait_until(lambda: ready.last_frames() != frames, what="all that is to be inferred")
         for pid in before:
             ready.kill("web", pid)
         request.result()
