@@ -97,10 +97,16 @@ class Stack:
         return sorted(pid for pid, (_, command) in self.processes("web").items() if "cliplane.decoder" in command)
 
     def arbiter(self, plane: str) -> int:
-        """The gunicorn that supervisord started for a plane."""
-        processes = self.processes("web").items()
-        (pid,) = [pid for pid, (parent, command) in processes if parent == 1 and command.startswith(f"PLANE={plane} ")]
-        return pid
+        """The gunicorn that supervisord started for a plane; after a killed one, when its orphans have ended too."""
+        found: list[int] = []
+
+        def is_alone() -> bool:
+            processes = self.processes("web").items()
+            found[:] = [pid for pid, (parent, command) in processes if parent == 1 and f"PLANE={plane} " in command]
+            return len(found) == 1
+
+        wait_until(is_alone, what=f"one gunicorn of {plane}")
+        return found[0]
 
     def lanes(self) -> list[int]:
         """The workers of the lanes' gunicorn."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 import time
+import uuid
 
 import httpx
 import pytest
@@ -34,7 +35,7 @@ def test_a_lane_killed_in_a_request_is_replaced(ready: Stack) -> None:
     assert answer.json()["type"] == "urn:cliplane:problem:lane-died"
     wait_until(lambda: len(ready.lanes()) == 2 and not set(ready.lanes()) & set(before), what="new lanes")
     assert classify(video("tilt_up")).json()["predictions"][0]["label"] == "tilt_up"
-    wait_until(lambda: regions_of(ready) == {*ready.lanes(), control_of(ready)}, what="only living regions")
+    wait_until(lambda: regions_of(ready) == workers_of(ready), what="only living regions")
 
 
 def regions_of(stack: Stack) -> set[int]:
@@ -44,9 +45,9 @@ def regions_of(stack: Stack) -> set[int]:
     }
 
 
-def control_of(stack: Stack) -> int:
-    (pid,) = stack.workers("control")
-    return pid
+def workers_of(stack: Stack) -> set[int]:
+    """All that may have a region: the lanes, and the control plane's worker."""
+    return {*stack.lanes(), *stack.workers("control")}
 
 
 def test_a_decoder_killed_in_a_request_is_replaced(ready: Stack) -> None:
@@ -219,7 +220,7 @@ def test_a_killed_gunicorn_is_restarted_by_supervisor(ready: Stack, plane: str) 
     wait_until(restarted, what="EXITED, then RUNNING")
     assert ready.arbiter(plane) != before
     assert ready.restarts("web") == web_restarts
-    wait_until(lambda: regions_of(ready) <= {*ready.lanes(), control_of(ready)}, what="no region of the dead")
+    wait_until(lambda: regions_of(ready) <= workers_of(ready), what="no region of the dead")
 
 
 def test_a_killed_nginx_is_restarted_by_supervisor(ready: Stack) -> None:
@@ -234,7 +235,8 @@ def test_a_killed_nginx_is_restarted_by_supervisor(ready: Stack) -> None:
         return ("nginx", "EXITED") in states and ("nginx", "RUNNING") in states
 
     wait_until(restarted, what="EXITED, then RUNNING")
-    assert httpx.get(f"{BASE}/livez").status_code == 200
+    # RUNNING is whatever has lived for a second: it may still be waiting for the dead master's workers to end.
+    wait_until(ready.is_ready, what="answers by way of the new nginx")
 
 
 def test_a_child_that_goes_fatal_ends_the_container_and_docker_starts_it_again(ready: Stack) -> None:
@@ -248,18 +250,21 @@ def test_a_child_that_goes_fatal_ends_the_container_and_docker_starts_it_again(r
 
 
 def test_a_stop_under_load_loses_no_request(ready: Stack) -> None:
-    lost: list[object] = []
-    answered: list[int] = []
+    broken: set[object] = set()
+    answered: dict[object, int] = {}
     stop = threading.Event()
+    began = time.time()
 
     def client() -> None:
         while not stop.is_set():
+            name, url = f"stop-{uuid.uuid4().hex}", f"{BASE}/v1/classify?views=4"
             try:
-                answered.append(classify(video("pan_right"), views=4).status_code)
+                answer = httpx.post(url, content=video("pan_right"), headers={"X-Request-ID": name}, timeout=60)
+                answered[name] = answer.status_code
             except httpx.ConnectError:
                 return  # refused before it was sent: nothing was lost
-            except httpx.TransportError as exc:
-                lost.append(exc)
+            except httpx.TransportError:
+                broken.add(name)
                 return
 
     threads = [threading.Thread(target=client) for _ in range(3)]
@@ -271,8 +276,11 @@ def test_a_stop_under_load_loses_no_request(ready: Stack) -> None:
     for thread in threads:
         thread.join(60)
     docker("start", ready.container("web"))
-    assert not lost
-    assert set(answered) <= {200}
+    # The kernel resets what it has connected and nginx has not taken yet: that was not lost. All it took is in the log.
+    logged = {line.get("request_id") for line in ready.log(since=began)}
+    assert set(answered) <= logged
+    assert not broken & logged
+    assert set(answered.values()) <= {200}
 
 
 def test_web_restarted_alone_leaves_triton_alone(ready: Stack) -> None:
@@ -296,6 +304,6 @@ def test_regions_that_somebody_removed_are_made_again(ready: Stack) -> None:
     def everyone_has_a_region() -> bool:
         with concurrent.futures.ThreadPoolExecutor(4) as pool:  # a lane makes its own for its next request
             list(pool.map(classify, [video("tilt_up")] * 4))
-        return regions_of(ready) == {*ready.lanes(), control_of(ready)}
+        return regions_of(ready) == workers_of(ready)
 
     wait_until(everyone_has_a_region, what="a region for everyone")
