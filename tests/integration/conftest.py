@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -50,6 +52,28 @@ for p in pathlib.Path("/proc").glob("[0-9]*"):
     print(p.name, parent, *plane, *words)
 """
 
+# How many pipes of these processes hold what their other end has not read. Of a lane: its decoder's jobs. Gunicorn's
+# own pipe, from which a worker wakes itself, is empty while no signal comes. A pipe's end for writing, opened anew, can
+# be asked as well.
+COUNT_UNREAD = r"""
+import fcntl, os, pathlib, sys, termios
+unread = 0
+for pid in sys.argv[1:]:
+    for fd in pathlib.Path("/proc", pid, "fd").iterdir():
+        try:
+            if int(fd.name) < 3 or not os.readlink(fd).startswith("pipe:"):
+                continue
+            flags = (fd.parents[1] / "fdinfo" / fd.name).read_text().split()[3]
+            if int(flags, 8) & os.O_ACCMODE != os.O_WRONLY:
+                continue
+            pipe = os.open(fd, os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            continue  # closed meanwhile
+        unread += fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) != bytes(4)
+        os.close(pipe)
+print(unread)
+"""
+
 
 class Stack:
     """The containers of one compose project."""
@@ -73,10 +97,16 @@ class Stack:
         return sorted(pid for pid, (_, command) in self.processes("web").items() if "cliplane.decoder" in command)
 
     def arbiter(self, plane: str) -> int:
-        """The gunicorn that supervisord started for a plane."""
-        processes = self.processes("web").items()
-        (pid,) = [pid for pid, (parent, command) in processes if parent == 1 and command.startswith(f"PLANE={plane} ")]
-        return pid
+        """The gunicorn that supervisord started for a plane; after a killed one, when its orphans have ended too."""
+        found: list[int] = []
+
+        def is_alone() -> bool:
+            processes = self.processes("web").items()
+            found[:] = [pid for pid, (parent, command) in processes if parent == 1 and f"PLANE={plane} " in command]
+            return len(found) == 1
+
+        wait_until(is_alone, what=f"one gunicorn of {plane}")
+        return found[0]
 
     def lanes(self) -> list[int]:
         """The workers of the lanes' gunicorn."""
@@ -87,6 +117,10 @@ class Stack:
         return sorted(
             pid for pid, (parent, command) in processes if parent != 1 and command.startswith(f"PLANE={plane} ")
         )
+
+    def waiting_jobs(self) -> int:
+        """Jobs that lanes have written to their decoders, which have not read them: they stand still."""
+        return int(self.exec("web", "python3", "-c", COUNT_UNREAD, *map(str, self.lanes())))
 
     def decoding_ticks(self) -> int:
         """CPU time of all decoders, in clock ticks: it grows while one works."""
@@ -124,12 +158,49 @@ class Stack:
         except httpx.TransportError:
             return False
 
+    def all_lanes_answer(self) -> bool:
+        """Whether both lanes answer and have their decoders: a lane looks at what it has when a request comes."""
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(classify, [video("pan_right")] * 4))
+        return {answer.status_code for answer in answers} == {200} and len(self.decoders()) == len(self.lanes()) == 2
+
     def wait_until_well(self) -> None:
         """Ready, with both lanes, and both know the Triton that runs now."""
         wait_until(lambda: self.is_ready() and len(self.lanes()) == 2, seconds=90, what="ready")
-        wait_until(lambda: classify(video("pan_right")).status_code == 200, seconds=60, what="an answer")
+        wait_until(self.all_lanes_answer, seconds=60, what="answers of both lanes")
         for label in ("zoom_in", "tilt_up", "pan_left", "zoom_out"):
             assert classify(video(label)).json()["predictions"][0]["label"] == label
+
+    def stop_decoders(self) -> None:
+        """Every decoder stands still, so that a request stays in its middle.
+
+        They are new ones: the lane would replace one that has seen its CLIPLANE_DECODER_MAX_VIDEOS.
+        """
+        for pid in self.decoders():
+            self.kill("web", pid)
+        wait_until(self.all_lanes_answer, what="new decoders")
+        for pid in self.decoders():
+            self.kill("web", pid, "STOP")
+        wait_until(lambda: set(self.states(self.decoders())) == {"T"}, what="decoders that stand still")
+
+    def continue_decoders(self) -> None:
+        for pid in self.decoders():
+            self.kill("web", pid, "CONT")
+
+    def states(self, pids: list[int]) -> list[str]:
+        """What processes of the web container do: R, S, T, … (proc_pid_stat(5))."""
+        return [self.exec("web", "cat", f"/proc/{pid}/stat").rpartition(")")[2].split()[0] for pid in pids]
+
+    def last_frames(self) -> dict[str, bytes]:
+        """The last frame of the first view in each lane's region, as it is now: a view is 8 of 64 × 64 × 3 bytes."""
+        lanes, size = self.lanes(), 64 * 64 * 3
+        found = {}
+        for name in self.shared_memory():
+            if any(f"-{pid}-" in name for pid in lanes):
+                with (Path("/dev/shm") / name).open("rb") as region:
+                    region.seek(7 * size)
+                    found[name] = region.read(size)
+        return found
 
     def spool(self) -> str:
         return self.exec("web", "find", "/spool", "-type", "f").strip()
@@ -186,6 +257,9 @@ class InBackground:
             self.answer = classify(body, **query)
         except httpx.TransportError as exc:
             self.error = exc
+
+    def is_done(self) -> bool:
+        return not self._thread.is_alive()
 
     def result(self) -> httpx.Response | None:
         """The answer, or None where the connection broke."""

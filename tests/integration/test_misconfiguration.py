@@ -66,21 +66,25 @@ def variant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[St
 def test_it_names_its_error_and_still_answers(variant: tuple[Stack, str]) -> None:
     stack, expected = variant
     type_ = f"urn:cliplane:problem:{expected}"
-    last: list[object] = []
 
     def named() -> bool:
         status, body = ask(stack, "/readyz")
-        last[:] = [status, body]
         return status == 503 and body["type"] == type_
 
-    wait_until(named, seconds=60, what=f"{expected} in /readyz; last {last}")
-    assert any(line["event"] == "not_ready" and line["error"] == expected for line in stack.log())
+    def logged() -> bool:
+        return any(line["event"] == "not_ready" and line["error"] == expected for line in stack.log())
+
+    wait_until(named, seconds=60, what=f"{expected} in /readyz")
+    wait_until(logged, what=f"{expected} in the log")
     status, result = ask(stack, "/v1/classify", video("tilt_up"))
     assert status == 200
     assert result["handoff"] == "grpc"
-    fallbacks = [line for line in stack.log() if line["event"] == "handoff_fallback"]
-    assert fallbacks
-    assert fallbacks[0]["error"].startswith("shared-memory-")  # type: ignore[attr-defined]
+
+    def fallbacks() -> list[dict[str, object]]:
+        return [line for line in stack.log() if line["event"] == "handoff_fallback"]
+
+    wait_until(lambda: bool(fallbacks()), what="the fallback in the log")
+    assert fallbacks()[0]["error"].startswith("shared-memory-")  # type: ignore[attr-defined]
 
 
 NONSENSE = """

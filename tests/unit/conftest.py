@@ -1,0 +1,10 @@
+"""Hypothesis: the same examples in every run, and no limit on their time, which a busy machine would break."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "cliplane", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("cliplane")
