@@ -22,6 +22,7 @@ from cliplane.settings import Settings
 from cliplane.triton import Triton
 
 from tests import media
+from tests.integration.conftest import wait_until
 
 SETTINGS = Settings(lanes=1, region_bytes=8 * 2**20)
 
@@ -111,6 +112,8 @@ def test_triton_keeps_a_region_while_an_inference_reads_it(triton: Triton, regio
         assert error is None or isinstance(error, RegionLost)  # by the time that the call came it was unmapped
         if error is None:
             assert np.asarray(probabilities).sum(axis=1) == pytest.approx(np.ones(MANY), abs=1e-5)
+        # The answer comes a moment before Triton lets go.
+        wait_until(lambda: triton.unregister(region), what="the region unmapped")
         triton.register(region)
     assert refused > 0
 
