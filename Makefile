@@ -6,16 +6,16 @@ COMPOSE = docker compose $(if $(GPU),-f compose.yaml -f compose.gpu.yaml)
 # The tests have a stack of their own, beside one that may be running.
 export REPO := $(CURDIR)
 TEST_COMPOSE = HTTP_PORT=$(TEST_PORT) docker compose -p $(TEST_PROJECT) -f compose.yaml -f compose.test.yaml
-export BENCH_IMAGE = cliplane-bench:$(or $(IMAGE_TAG),dev)
-EXPORTER = cliplane-exporter:$(or $(IMAGE_TAG),dev)
+export BENCH_IMAGE = cliplane-bench:$(TAG)
 TEST_PROJECT ?= cliplane-test
 TEST_PORT ?= 18080
 # Real clips beside the checkout are used where they are.
 export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/tests)
-IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) -e PYTHONPATH=$(CURDIR)/services/web/src:$(CURDIR)/services/client/src cliplane-test:$(or $(IMAGE_TAG),dev)
-BUILD_EXPORTER = docker build -q -f docker/exporter.Dockerfile -t $(EXPORTER) . >/dev/null
-IN_EXPORTER = mkdir -p .weights && docker run --rm --user $$(id -u):$$(id -g) -v $(CURDIR)/services/triton:/triton -v $(CURDIR)/.weights:/cache \
-  -v $(VIDEOS):/videos:ro $(foreach file,$(CHECKPOINT) $(LABELS),-v $(abspath $(file)):/in/$(notdir $(file)):ro)
+IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) -e PYTHONPATH=$(CURDIR)/services/web/src:$(CURDIR)/services/client/src cliplane-test:$(TAG)
+TAG = $(or $(IMAGE_TAG),dev)
+BUILD = docker build -q -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
+# An image that was loaded (`docker load`) is not built anew without internet.
+BUILD_OR_HAVE = $(BUILD) || { docker image inspect cliplane-$(1):$(TAG) >/dev/null && echo "cliplane-$(1):$(TAG) is used as it is"; }
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 
 .PHONY: help up down logs ps test fuzz bench model engines model-rm test-models test-bench study smoke lint fmt shell clean lock
@@ -43,7 +43,7 @@ test: ## build, start a stack for the tests, run all of them in their container,
 	  $(TEST_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
 
 test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (builds an image of 7 GB)
-	$(BUILD_EXPORTER)
+	$(call BUILD,exporter)
 	$(MAKE) test ARGS="tests/models $(ARGS)"
 
 test-bench: ## a short run of every benchmark (builds an image of 2 GB)
@@ -55,27 +55,25 @@ fuzz: ## ten thousand mutated videos against the tests' stack (MUTANTS=n)
 
 bench: ## measure, and write docs/benchmarks.md from it (ONLY="handoff floor peers upload growth length start readers overlap views")
 	docker compose build -q
-	$(BUILD_EXPORTER)
-	EXPORTER=$(EXPORTER) docker compose -f bench/compose.yaml run --rm --build bench python -m bench.run $(ONLY)
+	$(call BUILD,exporter)
+	EXPORTER=cliplane-exporter:$(TAG) docker compose -f bench/compose.yaml run --rm --build bench python -m bench.run $(ONLY)
 
 study: ## is shrinking before the upload worth it? Measure, and write docs/shrinking.md (ONLY="encode send_20")
 	docker compose build -q
 	docker compose -f bench/compose.yaml run --rm --build bench python -m bench.study $(ONLY)
 
 model: ## bring a model, or a new version: NAME=x3d_s (CHECKPOINT= LABELS= AS= SAMPLING= PRECISION=f32|bf16)
-	$(BUILD_EXPORTER)
-	$(IN_EXPORTER) $(EXPORTER) $(NAME) --models /triton/models $(if $(CHECKPOINT),--checkpoint /in/$(notdir $(CHECKPOINT))) \
-	  $(if $(LABELS),--labels /in/$(notdir $(LABELS))) $(if $(AS),--as $(AS)) $(if $(SAMPLING),--sampling $(SAMPLING)) \
-	  $(if $(PRECISION),--precision $(PRECISION))
+	@$(call BUILD_OR_HAVE,exporter)
+	@$(call BUILD_OR_HAVE,triton)
+	@services/triton/export/run model
 
 engines: ## measure every engine on a model, and let the fastest good one serve it: NAME=x3d_s (CHECKPOINT= ROUNDS=)
-	$(BUILD_EXPORTER)
-	$(IN_EXPORTER) --network none $(if $(GPU),--gpus all) --entrypoint python $(EXPORTER) -W ignore -m exporter.engines $(NAME) --models /triton/models \
-	  $(if $(CHECKPOINT),--checkpoint /in/$(notdir $(CHECKPOINT))) $(if $(ROUNDS),--rounds $(ROUNDS))
+	@$(call BUILD_OR_HAVE,exporter)
+	@services/triton/export/run engines
 
 model-rm: ## take a model away: NAME=x3d_s
-	@test -n "$(NAME)" -a -d "services/triton/models/$(NAME)" || { echo "make model-rm: there is no model '$(NAME)'"; exit 1; }
-	mkdir -p services/triton/.models.old && mv services/triton/models/$(NAME) services/triton/.models.old/ && rm -rf services/triton/.models.old
+	@test "$(NAME)" = "$(notdir $(NAME))" -a -f "services/triton/models/$(NAME)/config.pbtxt" || { echo "make model-rm: there is no model '$(NAME)'"; exit 1; }
+	mkdir -p services/triton/.models.old && mv "services/triton/models/$(NAME)" services/triton/.models.old/ && rm -rf services/triton/.models.old
 
 smoke: ## check a running stack over HTTP alone, without Docker: make smoke BASE=https://host
 	@test -d .venv-smoke || (python3 -m venv .venv-smoke && .venv-smoke/bin/pip -q install --require-hashes -r tests/e2e/requirements.txt)
@@ -83,7 +81,7 @@ smoke: ## check a running stack over HTTP alone, without Docker: make smoke BASE
 
 lint: ## ruff, mypy, import rules, shellcheck, hadolint
 	$(TEST_COMPOSE) --profile tests build -q tests
-	$(IN_TESTS) sh -c 'ruff format --check $(PY) && ruff check $(PY) && mypy && lint-imports && shellcheck .ci/run .ci/engine && hadolint docker/*.Dockerfile'
+	$(IN_TESTS) sh -c 'ruff format --check $(PY) && ruff check $(PY) && mypy && lint-imports && shellcheck .ci/run .ci/engine services/triton/export/run && hadolint docker/*.Dockerfile'
 
 fmt: ## format the code
 	$(TEST_COMPOSE) --profile tests build -q tests
@@ -93,7 +91,7 @@ shell: ## a shell in the web container
 	$(COMPOSE) exec web bash
 
 clean: down ## remove the stack, its images and what the tests left
-	-docker image rm $(foreach name,web triton test,cliplane-$(name):$(or $(IMAGE_TAG),dev))
+	-docker image rm $(foreach name,web triton test,cliplane-$(name):$(TAG))
 	rm -rf .venv-smoke artifacts
 
 lock: ## pin the dependencies again, with hashes (needs uv)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import onnx
@@ -14,6 +15,7 @@ import onnx
 from bench.stack import MODELS, REPOSITORY, docker
 
 X3D_S = "x3d_s"
+RUN = REPOSITORY / "services" / "triton" / "export" / "run"
 
 
 def models_of(work: Path, *names: str) -> Path:
@@ -31,9 +33,10 @@ def models_of(work: Path, *names: str) -> Path:
 
 def _export(name: str, work: Path, models: Path) -> None:
     weights, image = work / f"{name}.pth", os.environ["EXPORTER"]
-    base = ["run", "--rm", "--network", "none", "-v", f"{REPOSITORY}:{REPOSITORY}", "-v", f"{work}:{work}"]
-    docker(*base, "--entrypoint", "python", image, "-m", "exporter.seeded", name, "400", str(weights))
-    docker(*base, image, name, "--checkpoint", str(weights), "--models", str(models))
+    base = ["run", "--rm", "--network", "none", "-v", f"{work}:{work}", "--entrypoint", "python", image]
+    docker(*base, "-m", "exporter.seeded", name, "400", str(weights))
+    about = {"NAME": name, "CHECKPOINT": str(weights), "MODELS": str(models), "WEIGHTS": str(work), "VIDEOS": str(work)}
+    subprocess.run([RUN, "model"], env={**os.environ, **about}, check=True, capture_output=True)
 
 
 def add_float32(models: Path, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import uuid
@@ -15,6 +16,7 @@ from tests.integration.conftest import BASE, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 MODELS = REPOSITORY / "services" / "triton" / "models"
+RUN = REPOSITORY / "services" / "triton" / "export" / "run"
 
 
 def run(
@@ -27,13 +29,34 @@ def run(
     return subprocess.run(done, capture_output=True, text=True, check=False, timeout=seconds)
 
 
-def export(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """`make model`."""
-    return run("-W", "ignore", "-m", "exporter", *arguments, "--models", MODELS)
+def make(what: str, **variables: object) -> subprocess.CompletedProcess[str]:
+    """`make model` or `make engines` with these variables, less the building of images. There is no internet."""
+    given = {"VIDEOS": REPOSITORY / "tests", "WEIGHTS": REPOSITORY / "artifacts" / "weights", **variables}
+    environment = os.environ | {name: str(value) for name, value in given.items()}
+    return subprocess.run(
+        [RUN, what], capture_output=True, text=True, check=False, timeout=600, env=environment, cwd=REPOSITORY
+    )
+
+
+def containers() -> list[str]:
+    """What `make model` has running, or has left."""
+    tag = os.environ["IMAGE_TAG"]
+    found = []
+    for image in (os.environ["EXPORTER"], f"cliplane-triton:{tag}"):
+        command = ["docker", "ps", "-aq", "--filter", f"ancestor={image}", "--filter", "name=cliplane-model-"]
+        found += subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return found
+
+
+def repository() -> dict[str, str]:
+    """Every file of the model repository and of what stands beside it, with its digest."""
+    files = [path for path in MODELS.rglob("*") if path.is_file()]
+    found = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return found | {str(path): "" for path in MODELS.parent.glob(".models.*")}
 
 
 def seed(network: str, classes: int, checkpoint: Path) -> None:
-    """A checkpoint with random, seeded weights."""
+    """A checkpoint with random, seeded weights, the same ones each time."""
     done = run("-W", "ignore", "-m", "exporter.seeded", network, classes, checkpoint)
     assert done.returncode == 0, done.stderr
 

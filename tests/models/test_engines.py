@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from tests.integration.conftest import wait_until
-from tests.models.conftest import MODELS, export, run, seed, served
+from tests.models.conftest import MODELS, make, seed, served
 
 ENGINES = [
     "pytorch",
@@ -24,18 +23,15 @@ ENGINES = [
 FIGURES = ["latency_ms", "batch_ms_per_view", "views_per_s", "load_s", "memory_mib"]
 
 
-def shoot_out(name: str, *arguments: object) -> Any:
-    return run("-W", "ignore", "-m", "exporter.engines", name, "--models", MODELS, *arguments, seconds=600)
-
-
 def test_every_engine_runs_or_says_why_and_the_choice_is_served(work: Path, name: str) -> None:
     checkpoint, labels = work / "engines.pth", work / "engines.txt"
     seed("x3d_xs", 5, checkpoint)
     labels.write_text("a\nb\nc\nd\ne\n")
     # In bfloat16 at first, so that the choice has something to change or to keep on purpose.
-    arguments = ("x3d_xs", "--as", name, "--checkpoint", checkpoint, "--labels", labels, "--precision", "bf16")
-    assert export(*arguments).returncode == 0
-    done = shoot_out(name, "--checkpoint", checkpoint, "--rounds", 1)
+    made = make("model", NAME="x3d_xs", AS=name, CHECKPOINT=checkpoint, LABELS=labels, PRECISION="bf16")
+    assert made.returncode == 0, made.stderr
+    assert '"INFERENCE_PRECISION_HINT" value { string_value: "bf16" }' in (MODELS / name / "config.pbtxt").read_text()
+    done = make("engines", NAME=name, CHECKPOINT=checkpoint, ROUNDS=1)
     assert done.returncode == 0, done.stderr
     results = json.loads((MODELS / name / "engines.json").read_text())
     assert (MODELS / name / "engines.svg").read_text().startswith("<svg")
@@ -50,6 +46,7 @@ def test_every_engine_runs_or_says_why_and_the_choice_is_served(work: Path, name
             assert one["reason"] in done.stdout
         else:
             assert all(one[figure] > 0 for figure in FIGURES), one
+    assert results["clips"]["tops"] > 1  # else any engine would agree
     assert rows["pytorch"]["agreement"] == 1
     assert rows["openvino_f32"]["max_difference"] < 1e-3
     assert rows["openvino_f32"]["agreement"] >= 0.99
@@ -72,15 +69,15 @@ def test_without_the_weights_it_says_what_it_needs(work: Path, name: str) -> Non
     checkpoint, labels = work / "lost.pth", work / "lost.txt"
     seed("x3d_xs", 5, checkpoint)
     labels.write_text("a\nb\nc\nd\ne\n")
-    assert export("x3d_xs", "--as", name, "--checkpoint", checkpoint, "--labels", labels).returncode == 0
+    assert make("model", NAME="x3d_xs", AS=name, CHECKPOINT=checkpoint, LABELS=labels).returncode == 0
     before = (MODELS / name / "config.pbtxt").read_text()
-    lost = shoot_out(name)
+    lost = make("engines", NAME=name, WEIGHTS=work / "none")
     assert lost.returncode == 1
     assert "give CHECKPOINT=lost.pth" in lost.stderr
     other = work / "other.pth"
     seed("x3d_xs", 6, other)
-    wrong = shoot_out(name, "--checkpoint", other)
+    wrong = make("engines", NAME=name, CHECKPOINT=other)
     assert "is not what" in wrong.stderr
-    missing = shoot_out(f"{name}_not_there")
+    missing = make("engines", NAME=f"{name}_not_there")
     assert "there is no model" in missing.stderr
     assert (MODELS / name / "config.pbtxt").read_text() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 from pathlib import Path
@@ -10,7 +11,7 @@ import httpx
 
 from tests import media
 from tests.integration.conftest import BASE, wait_until
-from tests.models.conftest import MODELS, export, seed, served
+from tests.models.conftest import MODELS, make, seed, served
 
 
 class Traffic:
@@ -42,16 +43,19 @@ def test_a_new_version_and_the_removal_under_load_fail_no_request(work: Path, na
     checkpoint, labels = work / "version.pth", work / "version.txt"
     seed("x3d_xs", 5, checkpoint)
     labels.write_text("a\nb\nc\nd\ne\n")
-    arguments = ("x3d_xs", "--as", name, "--checkpoint", checkpoint, "--labels", labels)
-    assert export(*arguments).returncode == 0
+    variables = {"NAME": "x3d_xs", "AS": name, "CHECKPOINT": checkpoint, "LABELS": labels}
+    assert make("model", **variables).returncode == 0
     wait_until(lambda: name in served(), seconds=90, what="version 1 is served")
     video = media.encode(media.moving_camera("zoom_in", frames=60, width=200, height=200), options={"crf": "28"})
     traffic = Traffic(name, video)
     try:
         wait_until(lambda: len(traffic.answers) > 10, seconds=60, what="traffic")
-        done = export(*arguments)
+        done = make("model", **variables)
         assert done.returncode == 0, done.stderr
         assert "version 2 installed" in done.stdout
+        about = json.loads((MODELS / name / "export.json").read_text())
+        assert (about["version"], about["earlier"][0]["version"]) == (2, 1)
+        assert about["parity"]["max_difference"]["triton"] <= 1e-4
         wait_until(lambda: (200, "2") in traffic.answers[-1:], seconds=60, what="version 2 answers")
         so_far = len(traffic.answers)
         wait_until(lambda: len(traffic.answers) > so_far + 20, seconds=60, what="more traffic")

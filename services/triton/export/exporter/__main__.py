@@ -1,9 +1,11 @@
 """Bring a model: official weights or one's own checkpoint in, a folder that Triton serves out.
 
-    python -m exporter NAME --models DIR [--as NAME] [--checkpoint FILE --labels FILE] [--sampling clip_length=8,…]
+    python -m exporter NAME --models DIR --staged DIR [--as NAME] [--checkpoint FILE --labels FILE]
+        [--sampling clip_length=8,…]
 
-Nothing is installed unless OpenVINO in float32 answers as PyTorch does: every probability within 1e-4, the same top
-class, on real or made clips. For a name that is there, the checkpoint becomes its next version.
+Nothing is installed unless OpenVINO in this process, and then a Triton that serves the folder from --staged, answer in
+float32 as PyTorch does: every probability within 1e-4, the same top class, on real or made clips. For a name that is
+there, the checkpoint becomes its next version. The script `run` starts both containers.
 """
 
 from __future__ import annotations
@@ -11,33 +13,32 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import http.client
 import importlib.metadata
 import shutil
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import openvino
-import torch
 
+from . import parity, triton
 from .checkpoint import BadCheckpoint, class_count, fit, read_weights
-from .clips import Clips, clips
-from .folder import CannotInstall, as_json, check_same, installed, new_folder, new_version, replace, write
+from .clips import clips
+from .folder import CannotInstall, check_same, installed, new_folder, put, put_model, put_version, write
 from .kept import keep_weights
 from .networks import NETWORKS, Network, Served, kinetics_labels
+from .parity import NoParity
 from .sampling import Sampling
+from .triton import TritonFailed
 
-MOST_DIFFERENCE = 1e-4
 PARITY_CLIPS = 3
 LIBRARIES = ("torch", "torchvision", "pytorchvideo", "openvino")
 
 
 class CannotExport(Exception):
-    """Wrong arguments, no weights, or no parity."""
+    """Wrong arguments, or no weights."""
 
 
 def main() -> int:
@@ -57,36 +58,60 @@ def main() -> int:
             check_same(as_name, there, args.name, labels, sampling)
         network = about.build(classes, sampling)
         fit(network, tensors)
-        served = Served(network, about).eval()
-        tried = clips(sampling, PARITY_CLIPS, args.videos)
-        facts: dict[str, Any] = {"version": there.version + 1 if there else 1, "network": args.name, "source": source}
-        facts["sha256"] = keep_weights(args.cache, weights)
-        facts["versions"] = {library: importlib.metadata.version(library) for library in LIBRARIES}
-        if there:
-            with new_version(args.models, as_name, there) as folder:
-                facts["parity"] = export(served, tried, folder / "model.onnx")
-            earlier = there.facts.pop("earlier", [])
-            facts["earlier"] = [there.facts, *earlier]
-            replace(args.models, args.models / as_name / "export.json", as_json(facts))
-        else:
-            with new_folder(args.models, as_name) as folder:
-                facts["parity"] = export(served, tried, folder / "1" / "model.onnx")
-                precision = args.precision or "f32"
-                write(folder, as_name, labels, sampling, f"{args.name}, {classes} classes", precision, facts)
-    except (CannotExport, CannotInstall, BadCheckpoint) as error:
+        version, description = there.version + 1 if there else 1, f"{args.name}, {classes} classes"
+        with new_folder(args.staged, as_name, version) as folder:
+            write(folder, as_name, labels, sampling, description, "f32")
+            tried = clips(sampling, PARITY_CLIPS, args.videos)
+            folder, differences = _compared(Served(network, about).eval(), tried.frames, folder, version)
+            facts = {
+                "version": version,
+                "network": args.name,
+                "source": source,
+                "sha256": keep_weights(args.cache, weights),
+                "versions": {library: importlib.metadata.version(library) for library in LIBRARIES},
+                "parity": {"clips": len(tried.frames), "real_clips": tried.real, "max_difference": differences},
+            }
+            if there:
+                earlier = there.facts.pop("earlier", [])
+                put_version(folder, args.models / as_name, version, facts | {"earlier": [there.facts, *earlier]})
+            else:
+                if args.precision == "bf16":
+                    write(folder, as_name, labels, sampling, description, "bf16")
+                put_model(folder, args.models / as_name, facts)
+    except (CannotExport, CannotInstall, BadCheckpoint, NoParity, TritonFailed) as error:
         print(f"make model: {error}", file=sys.stderr)
         return 1
-    difference = facts["parity"]["max_difference"]
-    print(f"{as_name}: version {facts['version']} installed; largest difference of a probability {difference:.1e}")
+    print(f"{as_name}: version {version} installed; largest difference of a probability from PyTorch's: ", end="")
+    print(", ".join(f"{difference:.1e} in {who}" for who, difference in differences.items()))
     if there:
         print(f"Its engine was chosen for the version before: make engines NAME={as_name} compares anew")
     return 0
+
+
+def _compared(served: Served, frames: np.ndarray, folder: Path, version: int) -> tuple[Path, dict[str, float]]:
+    """Export the graph, and show the folder to the Triton beside this container when OpenVINO agrees on it.
+
+    Gives the folder's new place, and for each of the two the largest difference of a probability.
+
+    Raises:
+        NoParity, TritonFailed: it is not what PyTorch answers.
+    """
+    expected = parity.of_pytorch(served, frames)
+    graph = folder / str(version) / "model.onnx"
+    parity.export(served, frames, graph)
+    differences = {"openvino": parity.largest_difference("OpenVINO", parity.of_openvino(graph, frames), expected)}
+    shown = folder.parent / "models" / folder.name
+    put(folder, shown)
+    answers = triton.answers(folder.name, version, frames)
+    differences["triton"] = parity.largest_difference("Triton", answers, expected)
+    return shown, differences
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=sorted(NETWORKS), metavar="NAME", help=", ".join(NETWORKS))
     parser.add_argument("--models", type=Path, required=True, help="the model repository")
+    parser.add_argument("--staged", type=Path, required=True, help="on its disk; a Triton serves DIR/models from there")
     parser.add_argument("--as", dest="as_name", help="another name in the repository")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--labels", type=Path, help="one label a line, in the order of the classes")
@@ -123,25 +148,31 @@ def _weights(about: Network, args: argparse.Namespace) -> tuple[Path, str]:
     if not file.exists():
         print(f"downloading {about.url}", file=sys.stderr)
         try:
-            args.cache.mkdir(parents=True, exist_ok=True)
-            with (
-                urllib.request.urlopen(about.url, timeout=60) as answer,
-                tempfile.TemporaryDirectory(dir=args.cache) as folder,
-            ):
-                new = Path(folder) / file.name
-                with new.open("wb") as out:
-                    shutil.copyfileobj(answer, out)
-                new.rename(file)
-        except (urllib.error.URLError, OSError) as exc:
+            _download(about.url, file)
+        except (OSError, http.client.HTTPException) as exc:  # URLError is an OSError
             raise CannotExport(
-                f"the weights cannot be fetched from here: fetch {about.url} elsewhere and run "
-                f"make model NAME={about.name} CHECKPOINT=that file"
+                f"the weights cannot be fetched from here ({exc}): fetch {about.url} elsewhere, put it into "
+                ".weights/ as it is named, and run this again"
             ) from exc
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not digest.startswith(about.sha256_prefix):
         file.unlink()
         raise CannotExport(f"{about.url}: its digest is {digest[:8]}…, not {about.sha256_prefix}…; it was removed")
     return file, about.url
+
+
+def _download(url: str, file: Path) -> None:
+    """Raises OSError, HTTPException: the internet, or the disk. Then there is no file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with urllib.request.urlopen(url, timeout=60) as answer, tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        new = Path(folder) / file.name
+        with new.open("wb") as out:
+            shutil.copyfileobj(answer, out)
+        # A connection that was lost looks like the end of the file, and X3D's files have no digest to tell.
+        length = answer.headers["Content-Length"]
+        if length and int(length) != new.stat().st_size:
+            raise OSError(f"{new.stat().st_size} of {length} bytes came")
+        new.rename(file)
 
 
 def _labels(path: Path | None, classes: int) -> list[str]:
@@ -151,36 +182,12 @@ def _labels(path: Path | None, classes: int) -> list[str]:
             raise CannotExport(f"the checkpoint has {classes} classes: LABELS=file names them, one a line")
         return labels
     try:
-        labels = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        labels = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as exc:
-        raise CannotExport(f"LABELS={path}: it cannot be read as text") from exc
+        raise CannotExport(f"LABELS={path.name}: it cannot be read as text") from exc
     if len(labels) != classes:
-        raise CannotExport(f"LABELS={path}: {len(labels)} labels for {classes} classes")
+        raise CannotExport(f"LABELS={path.name}: {len(labels)} labels for {classes} classes")
     return labels
-
-
-def export(served: Served, tried: Clips, file: Path) -> dict[str, float]:
-    """Write the graph and compare it with PyTorch.
-
-    Raises:
-        CannotExport: they differ.
-    """
-    axes = {"frames": {0: "views"}, "probabilities": {0: "views"}}
-    names = {"input_names": ["frames"], "output_names": ["probabilities"]}
-    example = torch.zeros_like(torch.from_numpy(tried.frames[:1]))
-    with torch.no_grad():
-        torch.onnx.export(served, (example,), str(file), dynamo=False, opset_version=17, dynamic_axes=axes, **names)
-    compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    worst, agreed = 0.0, 0
-    for clip in tried.frames:
-        with torch.no_grad():
-            expected = served(torch.from_numpy(clip[None])).numpy()
-        answer = compiled(clip[None])[0]
-        worst = max(worst, float(np.abs(answer - expected).max()))
-        agreed += int(answer.argmax() == expected.argmax())
-    if worst > MOST_DIFFERENCE or agreed < len(tried.frames):
-        raise CannotExport(f"OpenVINO differs from PyTorch by {worst:.1e}; {agreed} of {len(tried.frames)} tops agree")
-    return {"max_difference": worst, "clips": len(tried.frames), "real_clips": tried.real}
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         BadCheckpoint: it is missing, truncated, wants to run code, or holds no tensors.
     """
+    name = path.name  # the folder is the container's, not the user's
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise BadCheckpoint(f"{path}: there is no such file") from None
+    except OSError as exc:
+        raise BadCheckpoint(f"{name}: it cannot be read: {exc.strerror or exc}") from exc
     except pickle.UnpicklingError as exc:
         with path.open("rb") as file:
             is_pickle = file.read(2) in (
@@ -37,20 +38,20 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
                 b"\x80\x05",
             )  # of a zip archive, or of a pickle without one
         if is_pickle:
-            raise BadCheckpoint(f"{path}: it holds more than tensors, and is not run to find out what") from exc
-        raise BadCheckpoint(f"{path}: it is not a checkpoint of PyTorch's") from exc
+            raise BadCheckpoint(f"{name}: it holds more than tensors, and is not run to find out what") from exc
+        raise BadCheckpoint(f"{name}: it is not a checkpoint of PyTorch's") from exc
     except Exception as exc:  # of garbage, the unpickler raises whatever it stumbles over
-        raise BadCheckpoint(f"{path}: it is cut off, or not a checkpoint of PyTorch's") from exc
+        raise BadCheckpoint(f"{name}: it is cut off, or not a checkpoint of PyTorch's") from exc
     for _ in range(3):
         wrapper = next((k for k in _WRAPPERS if isinstance(found, dict) and isinstance(found.get(k), dict)), None)
         if wrapper is None:
             break
         found = found[wrapper]
     if not isinstance(found, dict):
-        raise BadCheckpoint(f"{path}: it holds a {type(found).__name__}, not a dict of tensors")
+        raise BadCheckpoint(f"{name}: it holds a {type(found).__name__}, not a dict of tensors")
     tensors = {str(name): value for name, value in found.items() if isinstance(value, torch.Tensor)}
     if not tensors:
-        raise BadCheckpoint(f"{path}: it holds no tensors")
+        raise BadCheckpoint(f"{name}: it holds no tensors")
     return _without_prefixes(tensors)
 
 
@@ -71,6 +72,8 @@ def class_count(tensors: dict[str, torch.Tensor], head_weight: str) -> int:
     if head_weight not in tensors:
         names = ", ".join(list(tensors)[:_SHOWN])
         raise BadCheckpoint(f"it has no {head_weight}, so it is not of this network; its first tensors are {names}")
+    if not tensors[head_weight].dim():
+        raise BadCheckpoint(f"its {head_weight} is a single number")
     return int(tensors[head_weight].shape[0])
 
 
@@ -95,4 +98,8 @@ def fit(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
     ]
     if problems:
         raise BadCheckpoint("; ".join(problems))
-    network.load_state_dict(tensors, strict=False)
+    try:
+        network.load_state_dict(tensors, strict=False)
+    except RuntimeError as exc:  # of the right shape, but sparse, without content, or no numbers that can be copied
+        last = next((line.strip() for line in reversed(str(exc).splitlines()) if line.strip()), "")
+        raise BadCheckpoint(f"its tensors cannot be copied into the network: {last}") from exc

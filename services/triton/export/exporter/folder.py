@@ -1,4 +1,5 @@
-"""The model folder that Triton serves: written beside the repository, put in place by one rename.
+"""The model folder that Triton serves: written beside the repository, shown to a Triton there, then put in place by one
+rename.
 
 Triton polls the repository, so a folder must never be seen half written.
 """
@@ -34,6 +35,7 @@ parameters [
 ]
 """
 
+EXPORT = "export.json"
 MAX_BATCH = 8
 """Views in one inference: enough to fill the cores, and a batch of the largest network stays under 64 MiB."""
 
@@ -76,7 +78,7 @@ def installed(models: Path, name: str) -> Installed | None:
     if not folder.exists():
         return None
     try:
-        facts = json.loads((folder / "export.json").read_text())
+        facts = json.loads((folder / EXPORT).read_text())
         labels = (folder / "labels.txt").read_text().splitlines()
         sampling = pbtxt.sampling((folder / "config.pbtxt").read_text())
         versions = [int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdigit()]
@@ -101,51 +103,46 @@ def check_same(name: str, there: Installed, network: str, labels: list[str], sam
 
 
 @contextmanager
-def new_folder(models: Path, name: str) -> Iterator[Path]:
-    """A folder to write; it becomes models/name when the block ends well, and is gone if it does not.
+def new_folder(staged: Path, name: str, version: int) -> Iterator[Path]:
+    """staged/name, a folder to write, show and install. Whoever made `staged` removes it, and with it what was not
+    installed.
 
     Raises:
-        CannotInstall: the name was taken meanwhile, or there is no room.
+        CannotInstall: there is no room, or the name was taken meanwhile.
     """
-    with _staging(models, name) as staging:
-        (staging / "1").mkdir(parents=True)
-        (staging / "configs").mkdir()
-        yield staging
-        _put(staging, models / name)
-
-
-@contextmanager
-def new_version(models: Path, name: str, there: Installed) -> Iterator[Path]:
-    """The folder of a model's next version to write, put beside the others when the block ends well. Triton then loads
-    it, and unloads the one before when it is ready.
-
-    Raises:
-        CannotInstall: another process was faster, or there is no room.
-    """
-    with _staging(models, name) as staging:
-        staging.mkdir()
-        yield staging
-        _put(staging, models / name / str(there.version + 1))
-
-
-@contextmanager
-def _staging(models: Path, name: str) -> Iterator[Path]:
-    """A path beside the repository, on its file system, which Triton does not look at."""
-    work = None
+    folder = staged / name
     try:
-        work = Path(tempfile.mkdtemp(prefix=f".{models.name}.new-", dir=models.parent))
-        yield work / name
+        (folder / str(version)).mkdir(parents=True)
+        (folder / "configs").mkdir()
+        yield folder
     except OSError as exc:
         raise CannotInstall(f"{name}: {exc.strerror or exc}") from exc
-    finally:
-        if work is not None:
-            shutil.rmtree(work, ignore_errors=True)
 
 
-def _put(staging: Path, place: Path) -> None:
-    for path in (staging, *staging.rglob("*")):
+def put(staged: Path, place: Path) -> None:
+    """A file or folder where Triton looks, by one rename, and so that any user can read it.
+
+    Raises:
+        OSError: there is one, for no folder of ours is empty.
+    """
+    for path in (staged, *staged.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    staging.rename(place)  # an error if it is there, for no folder of ours is empty
+    staged.rename(place)
+
+
+def put_model(folder: Path, place: Path, facts: dict[str, Any]) -> None:
+    """Install a new model. Raises OSError; then it is not installed."""
+    (folder / EXPORT).write_text(as_json(facts))
+    put(folder, place)
+
+
+def put_version(folder: Path, place: Path, version: int, facts: dict[str, Any]) -> None:
+    """Install the next version of the model at `place`. Triton loads it beside the one before, and unloads that when it
+    is ready. Raises OSError; then it is not installed.
+    """
+    (folder / EXPORT).write_text(as_json(facts))  # first, for the renames need no room
+    put(folder / str(version), place / str(version))
+    put(folder / EXPORT, place / EXPORT)
 
 
 def replace(models: Path, file: Path, content: str | bytes) -> None:
@@ -154,10 +151,17 @@ def replace(models: Path, file: Path, content: str | bytes) -> None:
     Raises:
         CannotInstall: there is no room; the old one is as it was.
     """
-    with _staging(models, file.name) as new:
-        new.write_bytes(content.encode() if isinstance(content, str) else content)
-        new.chmod(0o644)
-        new.rename(file)
+    work = None
+    try:
+        # Beside the repository, on its file system, where Triton does not look.
+        work = Path(tempfile.mkdtemp(prefix=f".{models.name}.new-", dir=models.parent))
+        (work / file.name).write_bytes(content.encode() if isinstance(content, str) else content)
+        put(work / file.name, file)
+    except OSError as exc:
+        raise CannotInstall(f"{file.name}: {exc.strerror or exc}") from exc
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def write(
@@ -167,9 +171,8 @@ def write(
     sampling: Sampling,
     description: str,
     precision: str,
-    about: dict[str, Any],
 ) -> None:
-    """All of the folder but the graph. `precision`: OpenVINO's, "f32" or "bf16"."""
+    """What Triton reads of the folder, but the graph. `precision`: OpenVINO's, "f32" or "bf16"."""
     hint = f',\n  {{ key: "INFERENCE_PRECISION_HINT" value {{ string_value: "{precision}" }} }}'
     (folder / "labels.txt").write_text("\n".join(labels) + "\n")
     classes = len(labels)
@@ -177,7 +180,6 @@ def write(
     (folder / "configs" / "gpu.pbtxt").write_text(
         config(name, "onnxruntime", "KIND_GPU", classes, sampling, description, "")
     )
-    (folder / "export.json").write_text(as_json(about))
 
 
 def as_json(facts: dict[str, Any]) -> str:
