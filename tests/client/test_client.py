@@ -11,11 +11,15 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from cliplane_client import AsyncClient, CannotConnect, Client, NotReady, Refused, shrink
+from cliplane_client import AsyncClient, Busy, CannotConnect, Client, NoAnswer, Refused, shrink
+from cliplane_client.errors import BodyTooLarge, UnknownModel
 from cliplane_client.shrinking import Shrinking, choose
 
 from tests import media
@@ -66,8 +70,20 @@ def test_a_problem_is_an_error_of_its_type(client: Client) -> None:
     assert refused.value.type == "not-a-video"
     assert refused.value.status == 415
     assert refused.value.request_id
-    with pytest.raises(Refused, match="no such model"):
+    with pytest.raises(UnknownModel, match="no such model"):
         client.classify(media.clip(frames=8), model="nobody")
+
+
+def test_a_body_over_the_limit_is_refused_in_the_middle_of_its_upload(client: Client) -> None:
+    with pytest.raises(BodyTooLarge):
+        client.classify(bytes(200_000_000))
+
+
+def test_who_sends_is_told_how_much_has_gone(client: Client, clip: Path) -> None:
+    sent: list[int] = []
+    list(client.stream(clip, sent=sent.append))
+    assert sent == sorted(sent)
+    assert sent[-1] == clip.stat().st_size
 
 
 def test_many_at_once_from_asyncio(clip: Path) -> None:
@@ -85,40 +101,50 @@ BODY = b"x" * 100
 
 
 @pytest.fixture
-def busy_once() -> Iterator[tuple[str, list[bytes]]]:
-    """A server that is busy at first and then hangs up: the base URL, and what it was sent."""
+def busy() -> Iterator[tuple[str, list[float]]]:
+    """A server that is always busy, and for how long it is it says in both ways: its URL, and when it was asked."""
     server = socket.create_server(("127.0.0.1", 0))
-    heard: list[bytes] = []
+    asked: list[float] = []
 
     def serve() -> None:
-        for retry_after in (b"1", b"1", b"1"):
+        for in_seconds in (True, False, True):
             connection, _ = server.accept()
             request = connection.recv(65536)
             while not request.endswith(BODY):  # to hang up on what is not read would be a reset, and no answer
                 request += connection.recv(65536)
-            heard.append(request)
+            asked.append(time.monotonic())
+            date = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
             body = b'{"type": "urn:cliplane:problem:busy", "title": "busy", "status": 503}'
-            connection.sendall(
-                b"HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Type: application/problem+json\r\nRetry-After: "
-                + retry_after
-                + b"\r\nContent-Length: "
-                + str(len(body)).encode()
-                + b"\r\n\r\n"
-                + body
+            head = (
+                "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+                f"Retry-After: {1 if in_seconds else date}\r\nContent-Length: {len(body)}\r\n\r\n"
             )
+            connection.sendall(head.encode() + body)
             connection.close()
 
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.getsockname()[1]}", heard
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
     server.close()
 
 
-def test_busy_is_asked_again_as_often_as_wished(busy_once: tuple[str, list[bytes]]) -> None:
-    base, heard = busy_once
-    with Client(base, retries=2) as client, pytest.raises(NotReady):
+def test_busy_is_asked_again_after_as_long_as_it_wishes(busy: tuple[str, list[float]]) -> None:
+    base, asked = busy
+    with Client(base, retries=2) as client, pytest.raises(Busy):
         client.classify(BODY)
-    assert len(heard) == 3
+    first, second, third = asked
+    assert second - first >= 1
+    assert third - second >= 2  # the date has no parts of a second
+
+
+def test_who_takes_too_long_is_not_asked_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        base = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with Client(base, timeout_s=0.2) as client, pytest.raises(NoAnswer):
+            client.classify(b"x" * 100)
+        server.settimeout(0)
+        server.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_nobody_there_is_an_error_of_its_own() -> None:
@@ -142,6 +168,33 @@ def test_the_command_writes_json_csv_and_a_table(clip: Path) -> None:
 def test_the_command_reads_standard_input(clip: Path) -> None:
     done = cliplane("classify", "-", "--json", stdin=clip.read_bytes())
     assert json.loads(done.stdout)["predictions"][0]["label"] == "pan_left"
+
+
+def test_standard_input_is_shrunk_like_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "large.mp4"
+    path.write_bytes(media.clip("tilt_up", width=640, height=480))
+    done = cliplane("classify", "-", "--shrink", "on", "--json", stdin=path.read_bytes())
+    assert json.loads(done.stdout)["video"]["height"] == 96, done.stderr
+    assert json.loads(done.stdout)["file"] == "-"
+
+
+def test_a_reader_who_has_seen_enough_may_leave(clip: Path) -> None:
+    command = [sys.executable, "-m", "cliplane_client.cli", "classify", "--json", *[str(clip)] * 4]
+    environment = {**os.environ, "CLIPLANE_BASE": BASE}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_the_server_is_named_before_the_command_or_after_it_or_by_the_environment(clip: Path) -> None:
+    nobody = "http://127.0.0.1:9"
+    assert cliplane("--base", BASE, "health", base=nobody).returncode == 0
+    assert cliplane("health", "--base", BASE, base=nobody).returncode == 0
+    assert cliplane("classify", clip, "--retries", 0, base=nobody).returncode == 3
 
 
 def test_exit_codes_say_what_happened(clip: Path, tmp_path: Path) -> None:

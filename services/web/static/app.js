@@ -38,6 +38,7 @@ function add(files) {
       job.card.say("Cancelled.");
       job.card.end();
     };
+    job.card.onRetry = () => add([file]);
     $("videos").prepend(job.card.element);
     waiting.push(job);
   }
@@ -94,7 +95,7 @@ async function sent({ query, card }, body) {
 $("form").onsubmit = (event) => {
   event.preventDefault();
   add($("files").files);
-  $("form").reset();
+  $("files").value = ""; // and the choices stay for the next ones
   $("chosen").textContent = "Drop videos here, or choose some";
 };
 $("files").onchange = () => {

@@ -5,14 +5,18 @@ const percent = (score) => `${(100 * score).toFixed(1)} %`;
 const COLOURS = ["#0b62c4", "#b3531e", "#2c7a3f", "#7a3fa0", "#a3253b", "#1f7a86", "#6b6b1a", "#8a4b6f", "#4a5a6a"];
 
 // What a person can do next, by the problem's type.
+const CONVERT = "The file may be damaged. Try to play it, or convert it to an MP4.";
+const SMALLER = "Cut the video, or choose to shrink it always.";
+const SHORTER = "Cut the video, or ask for fewer views.";
+const WAIT = "Try again in a few seconds.";
 const ADVICE = {
   "not-a-video": "Choose an MP4, MOV, Matroska, WebM, AVI or MPEG-TS file.",
-  "undecodable-video": "The file may be damaged. Try to play it, or convert it.",
-  "over-limit": "Cut the video, or make it smaller.",
-  "body-too-large": "Cut the video, or make it smaller.",
-  "busy": "Try again in a few seconds.",
-  "not-ready": "Try again in a few seconds.",
-  "triton-unavailable": "Try again in a few seconds.",
+  "undecodable-video": CONVERT, "decoder-crashed": CONVERT,
+  "over-limit": SMALLER, "body-too-large": SMALLER, "upload-too-slow": SMALLER,
+  "decode-timeout": SHORTER, "infer-timeout": SHORTER, "out-of-time": SHORTER,
+  "busy": WAIT, "not-ready": WAIT, "triton-unavailable": WAIT, "lane-died": WAIT,
+  "unknown-model": "Reload the page: the models may have changed.",
+  "unreachable": "Check the connection and whether the server runs, then try again.",
 };
 
 export class Card {
@@ -23,6 +27,10 @@ export class Card {
     this.durationS = 0;
     this.$("name").textContent = file.name;
     this.$("cancel").onclick = () => this.onCancel();
+    this.$("retry").onclick = () => { this.element.remove(); this.onRetry(); };
+    this.playhead = document.createElement("div");
+    this.playhead.className = "playhead";
+    this.$("player").ontimeupdate = () => this.movePlayhead();
     this.address = URL.createObjectURL(file);
     this.$("player").src = this.address;
     // Not every browser plays every container that the server reads.
@@ -63,9 +71,10 @@ export class Card {
       video: (video) => { this.durationS = video.duration_s; },
       view: (view) => this.showView(view),
       result: (result) => this.showResult(result, query),
-      failed: (problem) => {
-        const advice = ADVICE[(problem.type ?? "").split(":").pop()] ?? "";
-        this.say([problem.title, problem.detail, advice].filter(Boolean).join(". "), true);
+      failed: ({ type = "", title, detail, request_id: id }) => {
+        const advice = ADVICE[type.split(":").pop()] ?? (id ? `Whoever runs the server finds it as ${id}.` : "");
+        const why = detail && detail !== "Try again." ? ` (${detail})` : "";
+        this.say(`${title}${why}. ${advice}`, true);
       },
       cancelled: () => this.say("Cancelled."),
     };
@@ -73,18 +82,22 @@ export class Card {
 
   end() {
     this.$("cancel").hidden = this.$("progress").hidden = true;
+    this.$("retry").hidden = !this.$("result").hidden;
+    this.$("timeline").hidden = this.views.length === 0;
   }
 
   showView(view) {
     this.views.push(view);
-    this.views.sort((a, b) => a.start_s - b.start_s);
     this.say(`${this.views.length} view${this.views.length > 1 ? "s" : ""} classified …`);
     this.drawTimeline();
   }
 
   drawTimeline() {
+    this.views.sort((a, b) => a.start_s - b.start_s);
+    this.durationS = Math.max(this.durationS, ...this.views.map((view) => view.end_s));
     const labels = [...new Set(this.views.map((view) => view.predictions[0].label))];
-    const bars = this.views.map((view) => {
+    const seconds = shares(this.views, this.durationS);
+    const bars = this.views.map((view, k) => {
       const best = view.predictions[0];
       const bar = document.createElement("button");
       bar.type = "button";
@@ -92,11 +105,17 @@ export class Card {
       bar.title = `${view.start_s.toFixed(2)} to ${view.end_s.toFixed(2)} s: ${best.label}, ${percent(best.score)}`;
       bar.setAttribute("aria-label", bar.title);
       bar.style.background = COLOURS[labels.indexOf(best.label) % COLOURS.length];
-      bar.style.flexGrow = Math.max(view.end_s - view.start_s, 0.01);
+      bar.style.flexGrow = seconds[k];
       bar.onclick = () => { this.$("player").currentTime = view.start_s; };
       return bar;
     });
-    this.$("timeline").replaceChildren(...bars);
+    this.$("timeline").replaceChildren(...bars, this.playhead);
+    this.movePlayhead();
+  }
+
+  movePlayhead() {
+    const part = this.$("player").currentTime / this.durationS || 0;
+    this.playhead.style.left = `${100 * Math.min(part, 1)}%`;
   }
 
   showResult(result, query) {
@@ -116,24 +135,46 @@ export class Card {
     // Inference hides behind decoding: the bar shows what each adds to the total.
     const stages = { upload: timing.spool, decode: timing.decode };
     stages["rest of infer"] = Math.max(0, timing.total - timing.spool - timing.decode);
-    const parts = Object.values(stages).map((ms, k) => {
+    const entries = Object.entries(stages);
+    this.$("stages").replaceChildren(...entries.map(([, ms], k) => {
       const part = document.createElement("span");
       part.style.flexGrow = ms;
       part.style.background = COLOURS[k];
       return part;
+    }));
+    const names = [...entries, ["total", timing.total]].map(([stage, ms], k) => {
+      const name = document.createElement("span");
+      name.textContent = `${stage} ${ms.toFixed(0)} ms`;
+      name.className = k < entries.length ? "stage" : "";
+      name.style.setProperty("--colour", COLOURS[k]);
+      return name;
     });
-    const text = Object.entries(timing).map(([stage, ms]) => `${stage} ${ms.toFixed(0)} ms`).join(" · ");
-    this.$("stages").replaceChildren(...parts);
-    this.$("stages").setAttribute("aria-label", text);
-    this.$("stage-names").textContent = `${text} · ${handoff}`;
+    this.$("stage-names").replaceChildren(...names, `handed over by ${handoff}`);
   }
 
   async copyCurl(query) {
     const address = new URL(`v1/classify?${query}`, location.href);
-    const name = this.file.name.replaceAll("'", "'\\''");
-    await navigator.clipboard?.writeText(`curl --data-binary '@${name}' '${address}'`);
-    this.$("copy").textContent = navigator.clipboard ? "Copied" : "Copying needs HTTPS or localhost";
+    const command = `curl --data-binary '@${this.file.name.replaceAll("'", "'\\''")}' '${address}'`;
+    try {
+      await navigator.clipboard.writeText(command);
+      this.$("copy").textContent = "Copied";
+    } catch { // no HTTPS, or no leave: to be copied by hand
+      this.$("curl").textContent = command;
+      this.$("curl").hidden = false;
+    }
   }
+}
+
+/** Seconds of the video for which each view stands, sorted by time: from half way to the one before to half way to the
+ * next. The crops of one clip share its seconds. */
+function shares(views, durationS) {
+  const middles = views.map((view) => (view.start_s + view.end_s) / 2);
+  const clips = [...new Set(middles)];
+  const edges = [0, ...clips.slice(1).map((middle, k) => (clips[k] + middle) / 2), durationS];
+  return middles.map((middle) => {
+    const k = clips.indexOf(middle);
+    return (edges[k + 1] - edges[k]) / middles.filter((other) => other === middle).length;
+  });
 }
 
 function prediction({ label, score }) {

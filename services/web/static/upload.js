@@ -23,7 +23,7 @@ export function upload(file, query, listeners) {
     }
   };
   request.onload = () => { if (request.status !== 200) listeners.failed(problemOf(request)); };
-  request.onerror = () => listeners.failed({ title: "The server cannot be reached" });
+  request.onerror = () => listeners.failed({ type: "unreachable", title: "The server cannot be reached" });
   request.onabort = () => listeners.cancelled();
   request.onloadend = () => listeners.ended();
   request.send(file);

@@ -1,7 +1,20 @@
-"""A Cliplane server from Python: `Client` and `AsyncClient`, their results and their errors."""
+"""A Cliplane server from Python: `Client` and `AsyncClient`, their results and their errors.
+
+Here are the errors' families; `cliplane_client.errors` has one for each problem type.
+"""
 
 from cliplane_client.client import AsyncClient, Client, Event
-from cliplane_client.errors import Busy, CannotConnect, ClientError, NotReady, Problem, Refused, TimedOut
+from cliplane_client.errors import (
+    Busy,
+    CannotConnect,
+    ClientError,
+    Failed,
+    NoAnswer,
+    NotReady,
+    Problem,
+    Refused,
+    TimedOut,
+)
 from cliplane_client.results import Model, Prediction, Result, Video, View
 from cliplane_client.shrinking import Shrinking, shrink
 
@@ -12,7 +25,9 @@ __all__ = [
     "Client",
     "ClientError",
     "Event",
+    "Failed",
     "Model",
+    "NoAnswer",
     "NotReady",
     "Prediction",
     "Problem",

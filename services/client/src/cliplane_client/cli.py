@@ -1,7 +1,7 @@
 """The command `cliplane`: classify videos, list models, ask after the server's health.
 
 Exit codes: 0 all went well; 1 some video has no answer; 2 the command was wrong; 3 the server cannot be reached or
-is not ready.
+is not ready; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import argparse
 import csv
 import glob
 import json
+import os
+import shutil
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cliplane_client.client import BASE_VARIABLE, DEFAULT_BASE, Client
@@ -26,7 +29,7 @@ from cliplane_client.errors import CannotConnect, ClientError, NotReady
 from cliplane_client.results import Result, result
 from cliplane_client.shrinking import Shrinking, choose
 
-OK, SOME_FAILED, WRONG_USE, NO_SERVER = 0, 1, 2, 3
+OK, SOME_FAILED, NO_SERVER, INTERRUPTED = 0, 1, 3, 130  # and argparse's own 2
 
 STDIN = "-"
 
@@ -49,25 +52,29 @@ def main(arguments: list[str] | None = None) -> int:
         with client:
             return int(args.command(client, args, notes))
     except (CannotConnect, NotReady) as error:
-        notes.print(f"[red]{client.base}: {error}[/red]", highlight=False)
+        notes.print(f"[red]{escape(f'{client.base}: {error}')}[/red]", highlight=False)
         return NO_SERVER
     except ClientError as error:
-        notes.print(f"[red]{error}[/red]", highlight=False)
+        notes.print(f"[red]{escape(str(error))}[/red]", highlight=False)
         return SOME_FAILED
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough; nothing may be flushed to it at the end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="cliplane", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="cliplane",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+        parents=[_connection()],
     )
-    parser.add_argument("--base", help=f"the server (default: ${BASE_VARIABLE}, else {DEFAULT_BASE})")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds for one request (default: 120)")
-    parser.add_argument("--retries", type=int, default=5, help="attempts more after a 503 (default: 5)")
+    parser.set_defaults(base=None, timeout=120.0, retries=5)
     commands = parser.add_subparsers(required=True, metavar="classify | models | health")
 
-    classify = commands.add_parser("classify", help="videos in, labels out")
+    classify = commands.add_parser("classify", help="videos in, labels out", parents=[_connection()])
     classify.add_argument("videos", nargs="+", help="files, quoted patterns, or - for standard input")
     classify.add_argument("--model", help="default: the server's")
     classify.add_argument("--views", type=_views, help="how many views, or auto (default: the model's)")
@@ -79,13 +86,22 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--csv", action="store_true", help="video, rank, label, score")
     classify.set_defaults(command=_classify)
 
-    models = commands.add_parser("models", help="what the server offers")
+    models = commands.add_parser("models", help="what the server offers", parents=[_connection()])
     models.add_argument("--json", action="store_true")
     models.set_defaults(command=_models)
 
-    health = commands.add_parser("health", help="whether the server can answer")
+    health = commands.add_parser("health", help="whether the server can answer", parents=[_connection()])
     health.set_defaults(command=_health)
     return parser
+
+
+def _connection() -> argparse.ArgumentParser:
+    """What all commands have, before their name or after it; a default here would undo what stands before it."""
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--base", metavar="URL", help=f"the server (default: ${BASE_VARIABLE}, else {DEFAULT_BASE})")
+    options.add_argument("--timeout", type=float, metavar="S", help="seconds to wait for an answer (default: 120)")
+    options.add_argument("--retries", type=int, metavar="N", help="attempts more after a 503 (default: 5)")
+    return options
 
 
 def _views(text: str) -> int | str:
@@ -109,28 +125,44 @@ def _classify(client: Client, args: argparse.Namespace, notes: Console) -> int:
     names = _expand(args.videos)
     short_side = _short_side(client, args.model) if args.shrink != "off" else 0
     uplink = client.uplink() if args.shrink == "auto" else 0.0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    table = Table("file", "label", "score", "views", "ms")
+    errors: list[ClientError | OSError] = []
     with (
-        Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as progress,
+        # rich would take standard output for its own console, which is standard error.
+        Progress(
+            *columns,
+            console=notes,
+            transient=True,
+            disable=not notes.is_terminal,
+            redirect_stdout=sys.stdout.isatty(),
+        ) as progress,
         ThreadPoolExecutor(max(1, args.jobs)) as pool,
         tempfile.TemporaryDirectory() as folder,
     ):
-        whole = progress.add_task("videos", total=len(names)) if len(names) > 1 else None
+        whole = progress.add_task("videos", total=len(names), visible=len(names) > 1)
 
         def one(name: str) -> Outcome:
             outcome = _classify_one(client, args, name, short_side, uplink, Path(folder), progress)
-            if whole is not None:
-                progress.advance(whole)
+            progress.advance(whole)
             return outcome
 
-        outcomes = list(pool.map(one, names))
-    for outcome in outcomes:
-        if outcome.shrinking is not None:
-            notes.print(_shrunk(outcome.name, outcome.shrinking), highlight=False)
-        if outcome.error is not None:
-            notes.print(f"[red]{outcome.name}: {outcome.error}[/red]", highlight=False)
-    _write(args, [(outcome.name, outcome.result) for outcome in outcomes if outcome.result is not None])
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+        if args.csv:
+            csv.writer(sys.stdout).writerow(["file", "rank", "label", "score"])
+        try:
+            for outcome in pool.map(one, names):
+                if outcome.shrinking is not None:
+                    notes.print(escape(_shrunk(outcome.name, outcome.shrinking)), highlight=False)
+                if outcome.error is not None:
+                    errors.append(outcome.error)
+                    notes.print(f"[red]{escape(outcome.name)}: {escape(str(outcome.error))}[/red]", highlight=False)
+                if outcome.result is not None:
+                    _write(args, table, outcome.name, outcome.result)
+        except BaseException:  # Ctrl-C, a closed pipe: what has not begun shall not begin
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if table.row_count:
+        Console().print(table)
     if errors and all(isinstance(error, (CannotConnect, NotReady)) for error in errors):
         return NO_SERVER
     return SOME_FAILED if errors else OK
@@ -146,23 +178,41 @@ def _classify_one(
     progress: Progress,
 ) -> Outcome:
     shrinking: Shrinking | None = None
-    task: TaskID = progress.add_task(name, total=None)
+    task = progress.add_task(escape(name), total=None)
+
+    def show(what: str, done: float, total: float) -> None:
+        progress.update(task, description=f"{escape(name)}: {what}", completed=done, total=total)
+
+    own = Path(tempfile.mkdtemp(dir=folder))
     try:
-        source: Path | bytes = sys.stdin.buffer.read() if name == STDIN else Path(name)
-        if isinstance(source, Path) and args.shrink != "off":
-            own = Path(tempfile.mkdtemp(dir=folder))
-            shrinking = choose(source, short_side, args.shrink, own, lambda: uplink)
-            source = shrinking.path
+        path = _spooled(own) if name == STDIN else Path(name)
+        if args.shrink != "off":
+            shrinking = choose(
+                path, short_side, args.shrink, own, lambda: uplink, lambda part: show("shrinking", part, 1)
+            )
+            path = shrinking.path
+        size = path.stat().st_size
         last: dict[str, Any] = {}
-        for event in client.stream(source, model=args.model, views=args.views, top=args.top):
+        for event in client.stream(
+            path, model=args.model, views=args.views, top=args.top, sent=lambda done: show("sending", done, size)
+        ):
             if event.name == "view":
-                progress.advance(task)
+                progress.update(task, description=f"{escape(name)}: classifying", total=None)
             last = event.data
         return Outcome(name, result(last), None, shrinking)
     except (ClientError, OSError) as error:
         return Outcome(name, None, error, shrinking)
     finally:
+        shutil.rmtree(own)
         progress.remove_task(task)
+
+
+def _spooled(folder: Path) -> Path:
+    """Standard input as a file: it can be shrunk, and sent again."""
+    path = folder / "stdin"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
 
 
 def _short_side(client: Client, name: str | None) -> int:
@@ -181,23 +231,19 @@ def _shrunk(name: str, done: Shrinking) -> str:
     )
 
 
-def _write(args: argparse.Namespace, answers: list[tuple[str, Result]]) -> None:
+def _write(args: argparse.Namespace, table: Table, name: str, answer: Result) -> None:
+    """One answer, as soon as it is there: a line, some rows, or (all of them at the end) part of the table."""
     if args.json:
-        for name, answer in answers:
-            print(json.dumps({"file": name, **answer.json}))
+        print(json.dumps({"file": name, **answer.json}), flush=True)
     elif args.csv:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(["file", "rank", "label", "score"])
-        for name, answer in answers:
-            writer.writerows([name, rank, p.label, p.score] for rank, p in enumerate(answer.predictions, 1))
-    elif answers:
-        table = Table("file", "label", "score", "views", "ms")
-        for name, answer in answers:
-            about = (name, str(len(answer.views)), f"{answer.timing_ms['total']:.0f}")
-            for prediction in answer.predictions:
-                table.add_row(about[0], prediction.label, f"{prediction.score:.3f}", *about[1:])
-                about = ("", "", "")  # a file's own columns stand in its first row only
-        Console().print(table)
+        rows = ([name, rank, p.label, p.score] for rank, p in enumerate(answer.predictions, 1))
+        csv.writer(sys.stdout).writerows(rows)
+        sys.stdout.flush()
+    else:
+        about = (escape(name), str(len(answer.views)), f"{answer.timing_ms['total']:.0f}")
+        for prediction in answer.predictions:
+            table.add_row(about[0], escape(prediction.label), f"{prediction.score:.3f}", *about[1:])
+            about = ("", "", "")  # a file's own columns stand in its first row only
 
 
 def _models(client: Client, args: argparse.Namespace, _notes: Console) -> int:

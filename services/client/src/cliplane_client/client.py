@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import math
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import httpx
 
 from cliplane_client import results
-from cliplane_client.errors import CannotConnect, NotReady, Problem, problem
+from cliplane_client.errors import CannotConnect, NoAnswer, NotReady, Problem, problem
 
 DEFAULT_BASE = "http://127.0.0.1:8080"
 BASE_VARIABLE = "CLIPLANE_BASE"
@@ -31,7 +34,10 @@ Source = Path | str | bytes
 
 
 class Event(NamedTuple):
-    """One step of an answer: "video", "view" (one each), then "result"; data as in the HTTP contract."""
+    """One step of an answer: "video", "view" (one each), then "result"; data as in the HTTP contract.
+
+    Where a request had to be repeated in the middle of its answer, the steps begin again with "video".
+    """
 
     name: str
     data: dict[str, Any]
@@ -72,21 +78,28 @@ class Client(_Shared):
         """The labels of a video: a path, or its bytes.
 
         Raises:
-            Refused: this video or query; Busy, NotReady: still, after all retries; TimedOut; CannotConnect.
+            Refused: this video or query; NotReady, Busy among them: still, after all retries; TimedOut; Failed;
+                CannotConnect, after all retries too; NoAnswer.
         """
         *_, last = self.stream(source, model=model, views=views, top=top)
         return results.result(last.data)
 
     def stream(
-        self, source: Source, *, model: str | None = None, views: int | str | None = None, top: int = 5
+        self,
+        source: Source,
+        *,
+        model: str | None = None,
+        views: int | str | None = None,
+        top: int = 5,
+        sent: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Event]:
-        """The same, step by step, while it happens."""
+        """The same, step by step, while it happens. `sent` is told how many bytes are on their way so far."""
         query = _query(model, views, top)
         for attempt in range(self.retries + 1):
             try:
                 with _translated(), _open(source) as body:
                     request = self._http.build_request(
-                        "POST", "/v1/classify", params=query, content=_chunks(body), headers=_headers(source)
+                        "POST", "/v1/classify", params=query, content=_chunks(body, sent), headers=_headers(source)
                     )
                     answer = self._http.send(request, stream=True)
                     try:
@@ -98,7 +111,7 @@ class Client(_Shared):
                         answer.close()
                     return
             except (NotReady, CannotConnect) as error:
-                if attempt == self.retries:
+                if attempt == self.retries or isinstance(error, NoAnswer):
                     raise
                 time.sleep(_pause_s(error, attempt))
 
@@ -140,11 +153,7 @@ class Client(_Shared):
 
     def _get(self, path: str) -> dict[str, Any]:
         with _translated():
-            answer = self._http.get(path)
-        if answer.status_code != 200:
-            raise _problem(answer)
-        body: dict[str, Any] = answer.json()
-        return body
+            return _body(self._http.get(path))
 
 
 class AsyncClient(_Shared):
@@ -198,7 +207,7 @@ class AsyncClient(_Shared):
                             await answer.aclose()
                         return
             except (NotReady, CannotConnect) as error:
-                if attempt == self.retries:
+                if attempt == self.retries or isinstance(error, NoAnswer):
                     raise
                 await asyncio.sleep(_pause_s(error, attempt))
 
@@ -212,11 +221,7 @@ class AsyncClient(_Shared):
 
     async def _get(self, path: str) -> dict[str, Any]:
         with _translated():
-            answer = await self._http.get(path)
-        if answer.status_code != 200:
-            raise _problem(answer)
-        body: dict[str, Any] = answer.json()
-        return body
+            return _body(await self._http.get(path))
 
 
 def _query(model: str | None, views: int | str | None, top: int) -> dict[str, str]:
@@ -232,21 +237,14 @@ def _headers(source: Source) -> dict[str, str]:
     return {**_STREAM, "Content-Type": "application/octet-stream", "Content-Length": str(_size(source))}
 
 
-@contextmanager
-def _open(source: Source) -> Iterator[Any]:
-    if isinstance(source, bytes):
-        yield source
-        return
-    with Path(source).open("rb") as file:
-        yield file
+def _open(source: Source) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
 
 
-def _chunks(body: Any) -> Iterator[bytes]:
-    if isinstance(body, bytes):
-        yield from (body[i : i + CHUNK_BYTES] for i in range(0, len(body), CHUNK_BYTES))
-        return
+def _chunks(body: BinaryIO, sent: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
     while chunk := body.read(CHUNK_BYTES):
         yield chunk
+        sent(body.tell())  # asked for the next one: this one is gone
 
 
 @asynccontextmanager
@@ -264,17 +262,43 @@ async def _async_open(source: Source) -> AsyncIterator[AsyncIterator[bytes]]:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except (httpx.ReadTimeout, httpx.WriteTimeout) as exc:
+        raise NoAnswer("the server took longer than this client waits") from exc
     except httpx.TransportError as exc:
         raise CannotConnect(f"{type(exc).__name__}: {exc}") from exc
 
 
-def _problem(answer: httpx.Response) -> Problem:
+def _body(answer: httpx.Response) -> dict[str, Any]:
+    if answer.status_code != 200:
+        raise _problem(answer)
+    body = _object(answer)
+    if not body:
+        raise CannotConnect("what answers there is no Cliplane server")
+    return body
+
+
+def _object(answer: httpx.Response) -> dict[str, Any]:
+    """The JSON object that was answered, or {}: a proxy's page, for example."""
     try:
         body = answer.json()
     except ValueError:
-        body = {}
-    retry_after = answer.headers.get("retry-after", "")
-    return problem(answer.status_code, body, float(retry_after) if retry_after.isdigit() else 0.0)
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _problem(answer: httpx.Response) -> Problem:
+    body = _object(answer)
+    return problem(answer.status_code, body, _retry_after_s(answer.headers.get("retry-after", "")))
+
+
+def _retry_after_s(text: str) -> float:
+    """Seconds, or a date (RFC 9110, 10.2.3); 0.0 for neither."""
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):  # not a date, or one without its zone
+        return 0.0
 
 
 def _pause_s(error: Exception, attempt: int) -> float:

@@ -1,4 +1,8 @@
-"""What a request can end with. The tree mirrors the server's problem types (application/problem+json, RFC 9457)."""
+"""What a request can end with: the server's problem types (application/problem+json, RFC 9457), a class each.
+
+Four families say what to do: `Refused`, `NotReady`, `TimedOut`, `Failed`. A type that is not known here, of a newer
+server, is an error of its status's family.
+"""
 
 from __future__ import annotations
 
@@ -15,42 +19,167 @@ class CannotConnect(ClientError):
     """Nobody answers at that address, or the connection broke."""
 
 
+class NoAnswer(CannotConnect):
+    """The server took the request and did not answer within the client's own time limit."""
+
+
 class Problem(ClientError):
     """The server said no. `type` is the problem's short name, for example "undecodable-video"."""
 
-    def __init__(self, status: int, type_: str, title: str, detail: str, request_id: str, retry_after_s: float) -> None:
-        super().__init__(f"{title}: {detail}" if detail else title)
-        self.status, self.type, self.title, self.detail = status, type_, title, detail
-        self.request_id, self.retry_after_s = request_id, retry_after_s
+    type = "unknown"
+
+    def __init__(self, status: int, body: dict[str, Any], retry_after_s: float = 0.0) -> None:
+        """`body`: the problem document, or {} where the answer held none."""
+        self.status, self.retry_after_s = status, retry_after_s
+        self.type = str(body.get("type", "")).removeprefix(_PREFIX) or self.type
+        self.title = str(body.get("title", f"HTTP status {status}"))
+        self.detail = str(body.get("detail", ""))
+        self.request_id = str(body.get("request_id", ""))
+        super().__init__(f"{self.title}: {self.detail}" if self.detail else self.title)
 
 
 class Refused(Problem):
     """4xx: this request or this video; asking again does not help."""
 
 
+class BadRequest(Refused):
+    type = "bad-request"
+
+
+class BadQuery(Refused):
+    type = "bad-query"
+
+
+class BadBody(Refused):
+    type = "bad-body"
+
+
+class UnknownModel(Refused):
+    type = "unknown-model"
+
+
+class NotFound(Refused):
+    type = "not-found"
+
+
+class MethodNotAllowed(Refused):
+    type = "method-not-allowed"
+
+
+class UploadTooSlow(Refused):
+    type = "upload-too-slow"
+
+
+class BodyTooLarge(Refused):
+    type = "body-too-large"
+
+
+class AddressTooLong(Refused):
+    type = "address-too-long"
+
+
+class NotAVideo(Refused):
+    type = "not-a-video"
+
+
+class UndecodableVideo(Refused):
+    type = "undecodable-video"
+
+
+class OverLimit(Refused):
+    type = "over-limit"
+
+
+class DecoderCrashed(Refused):
+    type = "decoder-crashed"
+
+
 class NotReady(Problem):
-    """503: the server or its model cannot answer now."""
+    """503: the server or its model cannot answer now; the client has asked again already."""
+
+    type = "not-ready"
 
 
 class Busy(NotReady):
-    """503: all lanes and the queue are full."""
+    """All lanes and the queue are full."""
+
+    type = "busy"
+
+
+class NotAVideoModel(NotReady):
+    type = "not-a-video-model"
+
+
+class TritonUnavailable(NotReady):
+    type = "triton-unavailable"
+
+
+class HandoffError(NotReady):
+    """Triton cannot read the server's shared memory; `Client.health` says so, videos are answered by other means."""
+
+    type = "shared-memory-failed"
+
+
+class SharedMemoryTooSmall(HandoffError):
+    type = "shared-memory-too-small"
+
+
+class SharedMemoryNotShared(HandoffError):
+    type = "shared-memory-not-shared"
+
+
+class SharedMemoryForbidden(HandoffError):
+    type = "shared-memory-forbidden"
+
+
+class RegionLost(HandoffError):
+    type = "region-lost"
 
 
 class TimedOut(Problem):
     """504: decoding or inference took too long."""
 
 
+class DecodeTimeout(TimedOut):
+    type = "decode-timeout"
+
+
+class InferTimeout(TimedOut):
+    type = "infer-timeout"
+
+
+class OutOfTime(TimedOut):
+    type = "out-of-time"
+
+
+class Failed(Problem):
+    """500, 502: something broke on the server."""
+
+    type = "internal-error"
+
+
+class InferenceFailed(Failed):
+    type = "inference-failed"
+
+
+class LaneDied(Failed):
+    type = "lane-died"
+
+
 def problem(status: int, body: dict[str, Any], retry_after_s: float = 0.0) -> Problem:
     """The error for a problem document."""
-    type_ = str(body.get("type", "")).removeprefix(_PREFIX) or "unknown"
-    kind: type[Problem] = Problem
-    if type_ == "busy":
-        kind = Busy
-    elif status == 503:
-        kind = NotReady
-    elif status == 504:
-        kind = TimedOut
-    elif 400 <= status < 500:
-        kind = Refused
-    title = str(body.get("title", f"HTTP status {status}"))
-    return kind(status, type_, title, str(body.get("detail", "")), str(body.get("request_id", "")), retry_after_s)
+    type_ = str(body.get("type", "")).removeprefix(_PREFIX)
+    return BY_TYPE.get(type_, _family(status))(status, body, retry_after_s)
+
+
+def _family(status: int) -> type[Problem]:
+    if 400 <= status < 500:
+        return Refused
+    return {503: NotReady, 504: TimedOut}.get(status, Failed if status >= 500 else Problem)
+
+
+def _tree(root: type[Problem]) -> list[type[Problem]]:
+    return [root, *(leaf for child in root.__subclasses__() for leaf in _tree(child))]
+
+
+BY_TYPE = {error.type: error for error in _tree(Problem) if error.type != Problem.type}

@@ -1,0 +1,57 @@
+"""The labels over time, and what a card offers when something went wrong: the page in a real browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests import media
+from tests.page import test_page
+
+browser, page, clip = test_page.browser, test_page.page, test_page.clip
+
+
+def test_a_block_stands_where_its_view_is_in_the_video_and_the_playhead_follows(page: Page, tmp_path: Path) -> None:
+    frames = [*media.moving_camera("pan_left", frames=100), *media.moving_camera("zoom_in", frames=100)]
+    path = tmp_path / "two moves.mp4"
+    path.write_bytes(media.encode(iter(frames), options={"preset": "ultrafast"}))
+    page.select_option("#views", "4")
+    page.set_input_files("#files", path)
+    page.get_by_role("button", name="Classify").click()
+    expect(page.locator(".result")).to_be_visible()
+    blocks = page.locator(".timeline button")
+    expect(blocks).to_have_text(["pan_left", "pan_left", "zoom_in", "zoom_in"])
+    assert len(set(blocks.evaluate_all("all => all.map(one => one.style.background)"))) == 2
+    line = page.locator(".timeline").bounding_box()
+    third = blocks.nth(2).bounding_box()
+    assert line
+    assert third
+    assert abs((third["x"] - line["x"]) / line["width"] - 0.5) < 0.03  # the moves change in the middle
+    blocks.nth(2).click()
+    page.wait_for_function("() => document.querySelector('video').currentTime > 3")
+    page.wait_for_function("() => parseFloat(document.querySelector('.playhead').style.left) > 40")
+    test_page.shoot(page, "timeline")
+
+
+def test_what_failed_can_be_tried_again(page: Page, clip: Path) -> None:
+    page.route("**/v1/classify*", lambda route: route.abort())
+    page.set_input_files("#files", clip)
+    page.get_by_role("button", name="Classify").click()
+    expect(page.locator(".status.error")).to_contain_text("cannot be reached")
+    expect(page.locator(".status.error")).to_contain_text("try again")
+    expect(page.locator(".timeline")).to_be_hidden()
+    test_page.shoot(page, "unreachable")
+    page.unroute("**/v1/classify*")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".status")).to_contain_text("pan_left")
+    expect(page.locator(".video")).to_have_count(1)
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+def test_where_nothing_can_be_copied_the_command_is_shown(page: Page, clip: Path) -> None:
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.set_input_files("#files", clip)
+    page.get_by_role("button", name="Classify").click()
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.locator(".curl")).to_contain_text("curl --data-binary '@a pan'\\''s clip.mp4' '")
