@@ -230,7 +230,7 @@ def test_a_child_that_goes_fatal_ends_the_container_and_docker_starts_it_again(r
     # A socket's path that cannot be bound: gunicorn now fails at every start.
     ready.exec("web", "sh", "-c", "rm -f /run/cliplane/control.sock && mkdir -p /run/cliplane/control.sock/x")
     ready.kill("web", ready.arbiter("control"))
-    wait_until(lambda: ready.restarts("web") == before + 1, seconds=120, what="the container restarted")
+    wait_until(lambda: ready.restarts("web") == before + 1, seconds=300, what="the container restarted")
     fatal = [line for line in ready.log() if line["event"] == "process_state" and line["state"] == "FATAL"]
     assert fatal[-1]["name"] == "control"
 
