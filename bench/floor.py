@@ -103,24 +103,25 @@ def floor_rate(folder: Path, path: Path, seconds: float) -> float:
     return float(rate)
 
 
-def triton_ms(stack: Stack, model: str) -> dict[str, float]:
-    """Milliseconds in all so far, by Triton's own statistics."""
+def triton_calls(stack: Stack, model: str) -> tuple[int, float]:
+    """Calls so far, and milliseconds in Triton but not in the engine, by Triton's own statistics."""
     url = f"http://{stack.container('triton')}:8000/v2/models/{model}/stats"
     inference = httpx.get(url, timeout=10).json()["model_stats"][0]["inference_stats"]
-    return {name: inference[name]["ns"] / 1e6 for name in ("success", "compute_infer")}
+    return inference["success"]["count"], (inference["success"]["ns"] - inference["compute_infer"]["ns"]) / 1e6
 
 
 def parts(stack: Stack, model: str, path: Path, requests: int) -> dict[str, float]:
-    """Where one client's mean time goes, in milliseconds: the parts add up to `client`, the time at the client.
+    """Where one client's mean time goes, in milliseconds: the parts up to the inference add up to `client`, the time at
+    the client.
 
     hey knows the whole; nginx's log the time of the upload and of the lane; the lane's answer its decoding and its
-    whole; Triton's statistics what of an inference is its own.
+    whole; Triton's statistics what of a call is its own.
     """
     url = f"{stack.base}/v1/classify?model={model}&views=10"
     load.send(url, path, 1, requests=3)
-    since, before = time.time(), triton_ms(stack, model)
+    since, (calls_before, own_before) = time.time(), triton_calls(stack, model)
     sent = load.send(url, path, 1, requests=requests)
-    after = triton_ms(stack, model)
+    calls, own = triton_calls(stack, model)
     log = docker("logs", "--since", f"{since:.3f}", stack.container("web"))
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     lanes = [line for line in lines if line["event"] == "classified"]
@@ -135,20 +136,17 @@ def parts(stack: Stack, model: str, path: Path, requests: int) -> dict[str, floa
     lane = mean(line["total_ms"] - line["spool_ms"] for line in lanes)
     decode = mean(line["decode_ms"] for line in lanes)
     infer = mean(line["infer_ms"] for line in lanes)
-    triton = (after["success"] - before["success"]) / len(lanes)
-    engine = (after["compute_infer"] - before["compute_infer"]) / len(lanes)
-    hidden = decode + infer - lane  # of the inference, behind the decoding; what is left of the lane is its own
     return {
         "client": client,
         "upload (nginx, spool)": spool,
         "nginx": max(client - spool - upstream, 0.0),
         "gunicorn, Flask, JSON": max(upstream - lane, 0.0),
         "decode": decode,
-        "engine, not hidden": max(engine - max(hidden, 0.0), 0.0),
-        "gRPC": max(infer - triton, 0.0),
-        "Triton": max(triton - engine, 0.0),
+        "inference, not hidden": max(lane - decode, 0.0),
         "inference": infer,
         "lane": lane,
+        "calls": (calls - calls_before) / len(lanes),
+        "Triton, a call": (own - own_before) / (calls - calls_before),
     }
 
 

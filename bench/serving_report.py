@@ -39,7 +39,7 @@ def floor(data: Any, pictures: Pictures) -> str:
     first = next(iter(data.values()))
     names = ["clip", *(f"{way}, ms" for way in first["latency_ms"]), "latency / floor"]
     names += [*(f"{way}, videos/s" for way in first["per_s"]), "throughput / floor"]
-    shown = [part for part in first["parts_ms"] if part not in ("client", "inference", "lane")]
+    shown = [part for part in first["parts_ms"] if part not in ("client", "inference", "lane", "calls", "Triton, a call")]
     parts = [[name, *one["parts_ms"].values()] for name, one in data.items()]
     plot = pictures.stacked_bars(
         "floor", {name: {part: one["parts_ms"][part] for part in shown} for name, one in data.items()}, "ms, one client"
@@ -51,7 +51,8 @@ faster of its two ways. Throughput: one process a core against two clients a cor
 
 {table(names, rows)}
 
-Where one client's mean time goes, ms. `engine, not hidden` is what of the inference was not behind the decoding; `inference` and `lane` are the whole of each.
+Where one client's mean time goes, ms. `inference, not hidden` is what of it was not behind the decoding (gRPC, Triton, the engine, the average); `inference` and `lane` are the whole of each. `Triton, a call` is what
+Triton does for one call beside the engine's work, by its own statistics; a whole call with next to nothing to compute is in [Hand-off](#hand-off).
 
 {table(["clip", *first["parts_ms"]], parts)}
 
