@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
 import socket
 import statistics
@@ -19,21 +20,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import av
 import numpy as np
 from cliplane_client import Client
 from cliplane_client.shrinking import CRF, MARGIN, choose, shrink
+from rich.progress import Progress, track
 
 from bench import repository, study_report
 from bench.run import HERE, machine, source
 from bench.stack import running
-from bench.videos import repeated
+from bench.videos import SECONDS, repeated
 from tests import media
 
 MODEL = "camera_motion"
@@ -44,8 +46,8 @@ MOVES = ("static", "pan_left", "pan_right", "tilt_up", "tilt_down", "zoom_in", "
 DRAWN = [(move, number) for move in MOVES for number in range(6)]
 CLIP_FRAMES = 48
 PHONE_SECONDS = 60
-ENCODE_ROUNDS = 2
-SEND_ROUNDS = 3
+ENCODE_ROUNDS = 5
+SEND_ROUNDS = 2
 
 # (short side as a multiple of the model's, CRF): sizes at the usual quality, and qualities at the usual size.
 VARIANTS = [(1.0, CRF), (MARGIN, CRF), (2.0, CRF), (4.0, CRF), (MARGIN, 28), (MARGIN, 33)]
@@ -58,13 +60,21 @@ def name_of(variant: tuple[float, int]) -> str:
     return f"{variant[0]} / {variant[1]}"
 
 
-def tripled(frames: Iterator[np.ndarray], seed: int) -> Iterator[np.ndarray]:
-    """640 x 360 as 1920 x 1080 with a camera's noise: drawing at that size takes a second a frame."""
+def film(frames: Iterator[np.ndarray], seed: int, path: Path) -> None:
+    """Frames as 1920 x 1080 with noise, as a phone writes them: to draw them that large takes a second each."""
     rng = np.random.default_rng(seed)
-    noise = [rng.normal(0, 3, (1080, 1920, 1)).astype(np.int8) for _ in range(8)]
-    for t, frame in enumerate(frames):
-        large = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(1920, 1080, interpolation="BICUBIC")
-        yield np.clip(large.to_ndarray() + noise[t % 8], 0, 255).astype(np.uint8)
+    noise = [rng.normal(0, 3, (1080, 1920)).astype(np.int8) for _ in range(8)]
+    new = path.with_suffix(".new")
+    with av.open(str(new), "w", format="mp4") as output:
+        stream = output.add_stream("libx264", rate=30, options=PHONE)
+        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
+        for t, frame in enumerate(frames):
+            small = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            planes = small.reformat(1920, 1080, "yuv420p", interpolation="BICUBIC").to_ndarray()
+            planes[:1080] = np.clip(planes[:1080] + noise[t % 8], 0, 255)  # luma; both chromas come after it
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
+        output.mux(stream.encode())
+    new.rename(path)
 
 
 def made_clip(move: str, number: int) -> Path:
@@ -73,10 +83,8 @@ def made_clip(move: str, number: int) -> Path:
     if not path.exists():
         rng = random.Random(f"{move} {number}")
         speed = 0.0 if move == "static" else 0.0012 * 8 ** rng.random()
-        frames = media.moving_camera(
-            move, seed=rng.randrange(10**6), frames=CLIP_FRAMES, width=640, height=360, speed=speed
-        )
-        path.write_bytes(media.encode(tripled(frames, number), fps=30, options=PHONE))
+        seed = rng.randrange(10**6)
+        film(media.moving_camera(move, seed=seed, frames=CLIP_FRAMES, width=480, height=270, speed=speed), number, path)
     return path
 
 
@@ -89,8 +97,7 @@ def phone_clip() -> Path:
                 frame.reformat(640, 360, "rgb24", interpolation="AREA").to_ndarray()
                 for frame in itertools.islice(container.decode(video=0), 120)
             ]
-        to_and_fro = itertools.islice(itertools.cycle(frames + frames[-2:0:-1]), 300)
-        short.write_bytes(media.encode(tripled(to_and_fro, 0), fps=30, options=PHONE))
+        film(itertools.islice(itertools.cycle(frames + frames[-2:0:-1]), 300), 0, short)
     return repeated(short, WORK, PHONE_SECONDS)
 
 
@@ -108,7 +115,7 @@ def real_clips(short_side: int) -> list[Path]:
 
 def clips(_: Client, short_side: int) -> dict[str, object]:
     with ProcessPoolExecutor() as pool:
-        made = list(pool.map(made_clip, *zip(*DRAWN, strict=True)))
+        made = list(track(pool.map(made_clip, *zip(*DRAWN, strict=True)), "drawing", total=len(DRAWN)))
     phone = phone_clip()
     with av.open(str(phone)) as container:
         stream = container.streams.video[0]
@@ -128,46 +135,68 @@ def scores(client: Client, path: Path) -> dict[str, float]:
 def agreement(client: Client, short_side: int) -> dict[str, object]:
     """Top-1 and scores of what is sent against those of the file as it is, for each variant."""
     paths = [made_clip(*drawn) for drawn in DRAWN] + real_clips(short_side)
-    rows: dict[str, list[tuple[bool, float, float]]] = {name_of(variant): [] for variant in VARIANTS}
-    differing: dict[str, list[str]] = {name: [] for name in rows}
-    for path in paths:
-        raw = scores(client, path)
-        for variant in VARIANTS:
-            with tempfile.TemporaryDirectory() as folder:
-                small, _, _ = shrink(path, round(short_side * variant[0]), Path(folder), crf=variant[1])
-                got = scores(client, small)
-                part = small.stat().st_size / path.stat().st_size
-            same = max(got, key=got.__getitem__) == max(raw, key=raw.__getitem__)
-            drift = max(abs(got[label] - raw[label]) for label in raw)
-            rows[name_of(variant)].append((same, drift, part))
-            if not same:
-                two = sorted(raw.values())[-2:]
-                differing[name_of(variant)].append(f"{path.stem}: raw leads by {two[1] - two[0]:.3f}")
-    return {
-        name: {
+    # Two at a time: one is shrunk while the other's answer is awaited.
+    with ThreadPoolExecutor(2) as pool:
+        found = list(track(pool.map(partial(compared, client, short_side), paths), "agreement", total=len(paths)))
+    rows: dict[str, object] = {}
+    for variant in VARIANTS:
+        row = [of_clip[name_of(variant)] for of_clip in found]
+        rows[name_of(variant)] = {
             "clips": len(row),
-            "top1": statistics.mean(same for same, _, _ in row),
-            "drift_p50": statistics.median(drift for _, drift, _ in row),
-            "drift_p95": float(np.quantile([drift for _, drift, _ in row], 0.95)),
-            "part_of_bytes": statistics.median(part for _, _, part in row),
-            "differing": differing[name],
+            "top1": statistics.mean(clip.is_same for clip in row),
+            "drift_p50": statistics.median(clip.drift for clip in row),
+            "drift_p95": float(np.quantile([clip.drift for clip in row], 0.95)),
+            "part_of_bytes": statistics.median(clip.part_of_bytes for clip in row),
+            "differing": [
+                f"{path.stem}: raw leads by {clip.lead:.3f}"
+                for path, clip in zip(paths, row, strict=True)
+                if not clip.is_same
+            ],
         }
-        for name, row in rows.items()
-    }
+    return rows
+
+
+class Compared(NamedTuple):
+    """One clip, shrunk, against itself as it is; `lead`: of the first label before the second, as it is."""
+
+    is_same: bool
+    drift: float
+    part_of_bytes: float
+    lead: float
+
+
+def compared(client: Client, short_side: int, path: Path) -> dict[str, Compared]:
+    """What each variant does to a clip's answer."""
+    raw = scores(client, path)
+    second, first = sorted(raw.values())[-2:]
+    found = {}
+    for variant in VARIANTS:
+        with tempfile.TemporaryDirectory() as folder:
+            small, _, _ = shrink(path, round(short_side * variant[0]), Path(folder), crf=variant[1])
+            got = scores(client, small)
+            part = small.stat().st_size / path.stat().st_size
+        is_same = max(got, key=got.__getitem__) == max(raw, key=raw.__getitem__)
+        drift = max(abs(got[label] - raw[label]) for label in raw)
+        found[name_of(variant)] = Compared(is_same, drift, part, first - second)
+    return found
 
 
 def encode(_: Client, short_side: int) -> dict[str, object]:
-    """What shrinking the phone's clip takes and leaves, the variants in turns."""
+    """What shrinking the phone's clip takes and leaves, from the 10 s that it repeats, the variants in turns.
+
+    The fastest turn counts: what else runs on the machine can only make one slower.
+    """
+    turns = PHONE_SECONDS // SECONDS
     found: dict[str, dict[str, Any]] = {}
-    for _round in range(ENCODE_ROUNDS):
-        for variant in VARIANTS:
-            small, frames, seconds = shrink(phone_clip(), round(short_side * variant[0]), WORK, crf=variant[1])
-            row = found.setdefault(name_of(variant), {"short_side": round(short_side * variant[0]), "all_s": []})
-            row["all_s"].append(seconds)
-            row["encode_s"] = statistics.median(row["all_s"])
-            row["frames_a_second"] = frames / row["encode_s"]
-            row["megabytes"] = small.stat().st_size / 1e6
-            small.rename(WORK / f"small_{VARIANTS.index(variant)}.mp4")
+    for variant in track(VARIANTS * ENCODE_ROUNDS, "shrinking"):
+        short, frames, seconds = shrink(WORK / "phone.mp4", round(short_side * variant[0]), WORK, crf=variant[1])
+        row = found.setdefault(name_of(variant), {"short_side": round(short_side * variant[0]), "all_s": []})
+        row["all_s"].append(seconds * turns)
+        row["encode_s"] = min(row["all_s"])
+        row["frames_a_second"] = frames * turns / row["encode_s"]
+        small = repeated(short, WORK, PHONE_SECONDS)
+        row["megabytes"] = small.stat().st_size / 1e6
+        small.rename(WORK / f"small_{VARIANTS.index(variant)}.mp4")
     return found
 
 
@@ -200,18 +229,24 @@ def timed(client: Client, path: Path) -> float:
 def send(client: Client, short_side: int, mbit_s: int) -> dict[str, object]:
     """Seconds from the first byte sent to the answer, and of the whole with the usual shrinking, from end to end."""
     phone = phone_clip()
-    shape(client, mbit_s)
-    try:
-        rounds = 1 if mbit_s < 50 else SEND_ROUNDS
-        row: dict[str, object] = {"raw_s": statistics.median(timed(client, phone) for _ in range(rounds))}
-        for number, variant in enumerate(VARIANTS):
-            small = WORK / f"small_{number}.mp4"
-            row[name_of(variant)] = statistics.median(timed(client, small) for _ in range(SEND_ROUNDS))
-        row["end_to_end_s"], _ = whole(client, phone, short_side, "on")
-        seconds, was_shrunk = whole(client, phone, short_side, "auto")
-        return {**row, "auto": {"s": seconds, "was_shrunk": was_shrunk}}
-    finally:
-        shape(client, None)
+    rounds = 1 if mbit_s < 50 else SEND_ROUNDS  # below, the line is nearly all of it, and takes minutes
+    row: dict[str, object] = {}
+    with Progress(transient=True) as progress:
+        task = progress.add_task(f"over {mbit_s} Mbit/s", total=len(VARIANTS) + 3)
+        shape(client, mbit_s)
+        try:
+            row["raw_s"] = statistics.median(timed(client, phone) for _ in range(rounds))
+            progress.advance(task)
+            for number, variant in enumerate(VARIANTS):
+                small = WORK / f"small_{number}.mp4"
+                row[name_of(variant)] = statistics.median(timed(client, small) for _ in range(rounds))
+                progress.advance(task)
+            row["end_to_end_s"], _ = whole(client, phone, short_side, "on")
+            progress.advance(task)
+            seconds, was_shrunk = whole(client, phone, short_side, "auto")
+            return {**row, "auto": {"s": seconds, "was_shrunk": was_shrunk}}
+        finally:
+            shape(client, None)
 
 
 def whole(client: Client, path: Path, short_side: int, mode: str) -> tuple[float, bool]:
@@ -236,14 +271,18 @@ def main() -> None:
     if unknown := set(wanted) - set(PARTS):
         raise SystemExit(f"there is no {unknown.pop()}; there are {', '.join(PARTS)}")
     WORK.mkdir(parents=True, exist_ok=True)
-    results: dict[str, object] = json.loads(OUT.read_text()) if OUT.exists() else {}
+    results: dict[str, Any] = json.loads(OUT.read_text()) if OUT.exists() else {}
     models = repository.models_of(WORK, MODEL)
     with running("study", models, MODEL) as stack, Client(stack.base, timeout_s=600) as client:
         (model,) = (model for model in client.models() if model.is_default)
         results |= {"machine": machine(), "model": model.name, "short_side": model.short_side}
         for name in wanted:
             print(f"== {name}", flush=True)
+            began = time.perf_counter()
+            # The machine's, of all that runs on it: who reads the times may want to know who else was there.
+            results["load"] = {**results.get("load", {}), name: os.getloadavg()[0]}
             results[name] = PARTS[name](client, model.short_side)
+            print(f"   {time.perf_counter() - began:.0f} s", flush=True)
             OUT.write_text(json.dumps(results, indent=1) + "\n")
     study_report.main()
 

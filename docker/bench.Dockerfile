@@ -8,4 +8,4 @@ RUN apt-get update && apt-get install -y --no-install-recommends docker-cli dock
 COPY bench/requirements.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip python3 -m venv /opt/bench \
  && /opt/bench/bin/pip install --no-deps --require-hashes -r /tmp/requirements.txt
-ENV PATH=/opt/bench/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/bench/bin:/usr/sbin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
