@@ -38,14 +38,17 @@ def send(
     *,
     seconds: float = 0,
     requests: int = 0,
+    each_per_s: float = 0,
     content_type: str = "application/octet-stream",
 ) -> Load:
-    """POST `body` from so many clients at once, for `seconds` or for `requests` in all (at least one each).
+    """POST `body` from so many clients at once, for `seconds` or for `requests` in all (at least one each); each client
+    as fast as it can, or at most `each_per_s` a second.
 
     Raises:
         RuntimeError: hey failed, or nothing at all came back.
     """
     amount = ["-n", str(max(requests, clients))] if requests else ["-z", f"{seconds:g}s"]
+    amount += ["-q", f"{each_per_s:g}"] if each_per_s else []
     command = ["hey", *amount, "-c", str(clients), "-m", "POST", "-D", str(body), "-T", content_type]
     done = subprocess.run([*command, "-t", "120", "-o", "csv", url], capture_output=True, text=True, check=False)
     rows = list(csv.DictReader(io.StringIO(done.stdout)))

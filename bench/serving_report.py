@@ -39,7 +39,9 @@ def floor(data: Any, pictures: Pictures) -> str:
     first = next(iter(data.values()))
     names = ["clip", *(f"{way}, ms" for way in first["latency_ms"]), "latency / floor"]
     names += [*(f"{way}, videos/s" for way in first["per_s"]), "throughput / floor"]
-    shown = [part for part in first["parts_ms"] if part not in ("client", "inference", "lane", "calls", "Triton, a call")]
+    shown = [
+        part for part in first["parts_ms"] if part not in ("client", "inference", "lane", "calls", "Triton, a call")
+    ]
     parts = [[name, *one["parts_ms"].values()] for name, one in data.items()]
     plot = pictures.stacked_bars(
         "floor", {name: {part: one["parts_ms"][part] for part in shown} for name, one in data.items()}, "ms, one client"
@@ -66,6 +68,7 @@ def peers(data: Any, _: Pictures) -> str:
 The same clips (h264, GOP 250, 10 s), model and engine, {data["views"]} views; each server alone on the machine while it is measured, in turns, {data["rounds"]} rounds of {data["seconds"]:g} s a cell. Peers
 decode with decord2, each frame once, resized as it is decoded; as many workers as cores of one thread each, and for one client also one worker with all threads
 (`1 worker`). Their answers are Cliplane's, within the difference stated. `bench/peers/` has each as it was run. `make bench ONLY=peers`
+{data.get("build", "")}
 """
     for model, found in data["models"].items():
         text += f"\n### {model}\n\nLargest difference of a score: " + ", ".join(
@@ -122,7 +125,7 @@ def upload(data: Any, _: Pictures) -> str:
     return f"""## Upload
 
 A body and nothing to do with it, ms, medians, by curl from a file, in turns with `cp` of the same file to the same disk. The peers read the form and answer its length; Cliplane classifies one view of the
-video in it. The most memory a Python process of the web container ever had: {data["memory"]["before_mb"]} MB before the uploads, {data["memory"]["after_mb"]} MB after.
+half second of video in it. The most memory a Python process of the web container ever had: {data["memory"]["before_mb"]} MB before the uploads, {data["memory"]["after_mb"]} MB after.
 `make bench ONLY=upload`
 
 {table(["body", *next(iter(sizes.values()))], rows)}
@@ -150,11 +153,11 @@ One clip (h264 256p, GOP 250, 10 s), camera_motion, 10 views unless said otherwi
         waits = {float(key): row["p99"] for key, row in data[name].items()}
         text += "\n" + pictures.lines(f"growth-{name}-rate", rates, head, "videos/s")
         text += "\n" + pictures.lines(f"growth-{name}-p99", waits, head, "p99, ms") + "\n"
-    over = data["overload"]
-    return (
-        text
-        + f"\nOverload: with {over['clients']} clients {over['share_of_peak']:.0%} of the peak of {over['peak_per_s']} videos/s.\n"
-    )
+    ((clients, over),) = data["overload"].items()
+    answers = ", ".join(f"{status}: {n}" for status, n in over["statuses"].items())
+    text += f"\nOverload, {clients} clients that each send once a second, as Retry-After wants it: {over['per_s']} videos/s are classified, "
+    text += f"{over['per_s'] / data['peak_per_s']:.0%} of the peak of {data['peak_per_s']} ({answers}). Clients that send again at once are in the table above: there the load generator takes the CPUs.\n"
+    return text
 
 
 def start(data: Any, _: Pictures) -> str:

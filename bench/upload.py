@@ -2,9 +2,9 @@
 
     make bench ONLY=upload
 
-A peer reads the body as its documentation has it and answers how long it was. For us the body is a short video,
-padded by an
-empty box to its size, and it is classified, one view: so ours does more. curl sends each from a file.
+A peer reads the body as its documentation has it and answers how long it was. For us the body is half a second of video
+of 64 × 64, padded by an empty box to its size, and it is classified, one view: so ours does more. curl sends each from
+a file.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from bench.stack import Stack, docker, running
 
 MEGABYTES = (1, 50, 200)
 
+BESIDE = "/spool/beside"
+"""On the spool's disk, and no upload: the lanes count the files of the spool itself."""
+
 _RESIDENT = r"""
 import pathlib
 for p in pathlib.Path("/proc").glob("[0-9]*"):
@@ -38,7 +41,7 @@ for p in pathlib.Path("/proc").glob("[0-9]*"):
 
 def padded(video: Path, work: Path, megabytes: int) -> Path:
     """The video, with an empty `free` box (ISO/IEC 14496-12, 8.1.2) after it that makes it so large."""
-    path = work / f"padded_{megabytes}.mp4"
+    path = work / f"padded_{video.stem}_{megabytes}.mp4"
     if not path.exists():
         content = video.read_bytes()
         padding = megabytes * 10**6 - len(content)
@@ -57,7 +60,7 @@ def curl(*arguments: str) -> float:
 
 def copy_ms(stack: Stack, path: Path) -> float:
     """`cp` of the file within the web container, to where nginx spools; by the clock inside."""
-    inside = f"/spool/{path.name}"
+    inside = f"{BESIDE}/{path.name}"
     script = (
         "import shutil, time; t = time.perf_counter(); "
         f"import subprocess; subprocess.run(['cp', '{inside}', '{inside}.copy'], check=True); "
@@ -78,7 +81,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[peer.name for peer in PEERS if not peer.one_process])
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    clip = videos.encoded(args.source, args.work, "256p", "h264", 250)
+    clip = videos.smallest(args.work)
     models = repository.models_of(args.work, "camera_motion")
     result: dict[str, Any] = {}
     with running("upload", models, "camera_motion") as stack:
@@ -87,8 +90,9 @@ def main() -> None:
         files = {size: padded(clip, args.work, size) for size in args.sizes}
         curl("--data-binary", f"@{clip}", url)
         before_kb = peak_python_kb(stack)
+        docker("exec", stack.container("web"), "mkdir", BESIDE)
         for path in files.values():
-            docker("cp", str(path), f"{stack.container('web')}:/spool/{path.name}")
+            docker("cp", str(path), f"{stack.container('web')}:{BESIDE}/{path.name}")
         with ExitStack() as exits:
             servers = []
             for peer in PEERS:

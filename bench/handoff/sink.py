@@ -43,7 +43,5 @@ def write(models: Path, name: str, kind: str, view: tuple[int, ...]) -> None:
     onnx.checker.check_model(model)
     onnx.save(model, models / name / "1" / "model.onnx")
     dims = ", ".join(map(str, view))
-    (models / name / "config.pbtxt").write_text(
-        _CONFIG.format(name=name, kind=kind, dims=dims, short_side=view[1])
-    )
+    (models / name / "config.pbtxt").write_text(_CONFIG.format(name=name, kind=kind, dims=dims, short_side=view[1]))
     (models / name / "labels.txt").write_text("0\n1\n")

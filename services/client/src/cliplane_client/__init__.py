@@ -3,7 +3,8 @@
 Here are the errors' families; `cliplane_client.errors` has one for each problem type.
 """
 
-from cliplane_client.client import AsyncClient, Client, Event
+from cliplane_client.answers import Event
+from cliplane_client.client import AsyncClient, Client
 from cliplane_client.errors import (
     Busy,
     CannotConnect,

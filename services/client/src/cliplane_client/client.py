@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import math
 import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import httpx
 
 from cliplane_client import results
-from cliplane_client.errors import CannotConnect, NoAnswer, NotReady, Problem, problem
+from cliplane_client.answers import Event, EventParser, body_of, events, problem_of, translated
+from cliplane_client.errors import CannotConnect, NoAnswer, NotReady
 
 DEFAULT_BASE = "http://127.0.0.1:8080"
 BASE_VARIABLE = "CLIPLANE_BASE"
@@ -31,16 +29,6 @@ LONG_PROBE_S = 0.2
 _STREAM = {"Accept": "text/event-stream"}
 
 Source = Path | str | bytes
-
-
-class Event(NamedTuple):
-    """One step of an answer: "video", "view" (one each), then "result"; data as in the HTTP contract.
-
-    Where a request had to be repeated in the middle of its answer, the steps begin again with "video".
-    """
-
-    name: str
-    data: dict[str, Any]
 
 
 def base_url(base: str | None) -> str:
@@ -97,7 +85,7 @@ class Client(_Shared):
         query = _query(model, views, top)
         for attempt in range(self.retries + 1):
             try:
-                with _translated(), _open(source) as body:
+                with translated(), _open(source) as body:
                     request = self._http.build_request(
                         "POST", "/v1/classify", params=query, content=_chunks(body, sent), headers=_headers(source)
                     )
@@ -105,8 +93,8 @@ class Client(_Shared):
                     try:
                         if answer.status_code != 200:
                             answer.read()
-                            raise _problem(answer)
-                        yield from _events(answer.iter_lines())
+                            raise problem_of(answer)
+                        yield from events(answer.iter_lines())
                     finally:
                         answer.close()
                     return
@@ -144,7 +132,7 @@ class Client(_Shared):
     def _probe_s(self) -> float:
         """How long the server says a probe was on its way: its own clock knows nothing of what it did afterwards."""
         began = time.perf_counter()
-        with _translated():
+        with translated():
             answer = self._http.post("/v1/classify", content=bytes(PROBE_BYTES))
         took_s = time.perf_counter() - began
         told = re.search(r"\bspool;dur=(\d+)", answer.headers.get("Server-Timing", ""))
@@ -152,8 +140,8 @@ class Client(_Shared):
         return max(int(told[1]) / 1000 if told else took_s, 0.001)
 
     def _get(self, path: str) -> dict[str, Any]:
-        with _translated():
-            return _body(self._http.get(path))
+        with translated():
+            return body_of(self._http.get(path))
 
 
 class AsyncClient(_Shared):
@@ -189,7 +177,7 @@ class AsyncClient(_Shared):
         query = _query(model, views, top)
         for attempt in range(self.retries + 1):
             try:
-                with _translated():
+                with translated():
                     async with _async_open(source) as body:
                         request = self._http.build_request(
                             "POST", "/v1/classify", params=query, content=body, headers=_headers(source)
@@ -198,8 +186,8 @@ class AsyncClient(_Shared):
                         try:
                             if answer.status_code != 200:
                                 await answer.aread()
-                                raise _problem(answer)
-                            parser = _Parser()
+                                raise problem_of(answer)
+                            parser = EventParser()
                             async for line in answer.aiter_lines():
                                 if event := parser.feed(line):
                                     yield event
@@ -220,8 +208,8 @@ class AsyncClient(_Shared):
         return await self._get("/readyz")
 
     async def _get(self, path: str) -> dict[str, Any]:
-        with _translated():
-            return _body(await self._http.get(path))
+        with translated():
+            return body_of(await self._http.get(path))
 
 
 def _query(model: str | None, views: int | str | None, top: int) -> dict[str, str]:
@@ -258,74 +246,7 @@ async def _async_open(source: Source) -> AsyncIterator[AsyncIterator[bytes]]:
         yield chunks()
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (httpx.ReadTimeout, httpx.WriteTimeout) as exc:
-        raise NoAnswer("the server took longer than this client waits") from exc
-    except httpx.TransportError as exc:
-        raise CannotConnect(f"{type(exc).__name__}: {exc}") from exc
-
-
-def _body(answer: httpx.Response) -> dict[str, Any]:
-    if answer.status_code != 200:
-        raise _problem(answer)
-    body = _object(answer)
-    if not body:
-        raise CannotConnect("what answers there is no Cliplane server")
-    return body
-
-
-def _object(answer: httpx.Response) -> dict[str, Any]:
-    """The JSON object that was answered, or {}: a proxy's page, for example."""
-    try:
-        body = answer.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _problem(answer: httpx.Response) -> Problem:
-    body = _object(answer)
-    return problem(answer.status_code, body, _retry_after_s(answer.headers.get("retry-after", "")))
-
-
-def _retry_after_s(text: str) -> float:
-    """Seconds, or a date (RFC 9110, 10.2.3); 0.0 for neither."""
-    if text.isdigit():
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):  # not a date, or one without its zone
-        return 0.0
-
-
 def _pause_s(error: Exception, attempt: int) -> float:
     """How long to wait before the next attempt: as the server wishes, else longer each time."""
     wished = error.retry_after_s if isinstance(error, NotReady) else 0.0
     return wished or min(0.5 * 2**attempt, 8.0)
-
-
-class _Parser:
-    """Server-sent events, line by line."""
-
-    def __init__(self) -> None:
-        self._name = ""
-
-    def feed(self, line: str) -> Event | None:
-        if line.startswith("event: "):
-            self._name = line.removeprefix("event: ")
-        elif line.startswith("data: "):
-            data = json.loads(line.removeprefix("data: "))
-            if self._name == "error":
-                raise problem(int(data.get("status", 500)), data)
-            return Event(self._name, data)
-        return None
-
-
-def _events(lines: Iterator[str]) -> Iterator[Event]:
-    parser = _Parser()
-    for line in lines:
-        if event := parser.feed(line):
-            yield event

@@ -209,16 +209,16 @@ class Pending {
   void answer() {
     const auto computed_ns = now_ns();
     TRITONBACKEND_Response* response = nullptr;
-    ignore(TRITONBACKEND_ResponseNew(&response, request_));
-    if (error_ == nullptr) {
-      try {
-        write_output(response);
-      } catch (const std::exception& exception) {
-        fail(exception);
-      }
+    try {
+      check(TRITONBACKEND_ResponseNew(&response, request_));
+      if (error_ == nullptr) write_output(response);
+    } catch (const std::exception& exception) {
+      fail(exception);
     }
     const bool is_good = error_ == nullptr;
-    ignore(TRITONBACKEND_ResponseSend(response, TRITONSERVER_RESPONSE_COMPLETE_FINAL, error_));
+    if (response != nullptr) {
+      ignore(TRITONBACKEND_ResponseSend(response, TRITONSERVER_RESPONSE_COMPLETE_FINAL, error_));
+    }
     if (error_ != nullptr) TRITONSERVER_ErrorDelete(error_);
     const auto ended_ns = now_ns();
     const auto read_ns = is_good ? input_read_ns_ : computed_ns;

@@ -80,8 +80,15 @@ Engine::~Engine() {
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] { return busy_ == 0 && queue_.empty(); });
   lock.unlock();
-  for (auto& stream : streams_) stream->request.wait();
-  single_->request.wait();
+  // The last callbacks have still to return. A failure was told to its view.
+  const auto wait = [](Slot& slot) {
+    try {
+      slot.request.wait();
+    } catch (const std::exception&) {
+    }
+  };
+  for (auto& stream : streams_) wait(*stream);
+  wait(*single_);
 }
 
 void Engine::infer(View view) {

@@ -105,7 +105,8 @@ class _Run:
         self._lane, self._job, self._spec = lane, job, spec
         self._started = time.monotonic()
         self._deadline = self._started + lane.settings.request_timeout_s
-        self._threads = lane.decoder_threads(lane.requests())
+        self._requests = lane.requests()
+        self._threads = lane.decoder_threads(self._requests)
         self._region, self._handoff = lane.hand_over()
         self._decoder = lane.decoder()
         self._expected = spec.sampling.views
@@ -201,12 +202,18 @@ class _Run:
             self._call(first, views)
 
     def _next_views(self) -> int:
-        """How many of the waiting views go into one call: those that lie together in the region. Where the number of
-        views is ours to choose, no more are under way than are known: at most half of them are then in vain."""
-        most = self._spec.max_batch_size
+        """How many of the waiting views go into one call: those that lie together in the region.
+
+        Where the number of views is ours to choose, no more are under way than are known: at most half of them are then
+        in vain. Where other requests share the CPUs, half of the views that are left are gathered first: a call costs
+        CPU time of its own, and what waits here lets another request go on.
+        """
+        most, sent = self._spec.max_batch_size, len(self._decoded) - len(self._waiting)
         if self._job.views == AUTO:
             known = len(self._probabilities) + len(self._early)
-            most = min(most, max(known, 1) - (len(self._decoded) - len(self._waiting) - known))
+            most = min(most, max(known, 1) - (sent - known))
+        elif self._requests > 1 and self._decoder.busy and 2 * len(self._waiting) < self._expected - sent:
+            return 0
         together = (1 for place, slot in enumerate(self._waiting) if slot == self._waiting[0] + place)
         return min(sum(together), most)
 
