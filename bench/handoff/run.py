@@ -1,5 +1,5 @@
-"""What does it cost to hand views over to a model in Triton? Four ways, with one that only looks at them, in the backend
-that serves the others.
+"""What does it cost to hand views over to a model in Triton? Four ways, with one that only looks at them, in the
+backend that serves the others.
 
     make bench ONLY=handoff
 

@@ -1,5 +1,5 @@
-"""A model that only looks at what it is given: (views, 2), the first and the last number of each view, so that the client
-sees that all of its bytes came."""
+"""A model that only looks at what it is given: (views, 2), the first and the last number of each view, so that the
+client sees that all of its bytes came."""
 
 from __future__ import annotations
 

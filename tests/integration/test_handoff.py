@@ -103,7 +103,7 @@ def inferred(triton: Triton) -> int:
 
 
 def test_triton_keeps_a_region_while_an_inference_reads_it(triton: Triton, region: regions.Region) -> None:
-    """The frames are read in place: were they unmapped, as a sweep after a dead lane wants it, the server would crash."""
+    """The frames are read in place: unmapped, as a sweep after a dead lane wants it, they would crash the server."""
     refused = 0
     for _ in range(20):
         call = Call(triton, region)

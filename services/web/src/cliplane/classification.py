@@ -73,10 +73,8 @@ def classify(lane: Lane, job: Job) -> Generator[Event]:
     """
     spec = lane.triton.spec(job.model)
     most = min(lane.settings.max_views, lane.settings.region_bytes // spec.sampling.view_bytes)
-    if job.views == AUTO:
-        wanted = min(AUTO_VIEWS, most)
-    else:
-        wanted = spec.sampling.views if job.views is None else job.views
+    asked = spec.sampling.views if job.views is None else job.views
+    wanted = min(AUTO_VIEWS, most) if asked == AUTO else asked
     clips, crops = split_views(wanted, spec.sampling.crops)
     sampling = replace(spec.sampling, clips=clips, crops=crops)
     if sampling.views > most:
