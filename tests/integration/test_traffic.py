@@ -69,10 +69,10 @@ def test_a_slow_upload_holds_no_lane(ready: Stack) -> None:
 
 
 def test_an_answer_says_how_long_its_body_was_on_the_way(ready: Stack) -> None:
-    body, address = bytes(40_000), urlsplit(BASE)
+    body, address = bytes(2_000_000), urlsplit(BASE)  # more than nginx reads before it writes
     head = f"POST /v1/classify HTTP/1.1\r\nHost: {address.hostname}\r\nConnection: close\r\n"
     with socket.create_connection((address.hostname, address.port)) as connection:
-        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:30_000])
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:1_500_000])
         wait_until(lambda: ready.spool() != "", what="the body's first part in the spool")
         began = time.monotonic()
         assert classify(video("pan_right")).status_code == 200
@@ -150,6 +150,6 @@ def test_nothing_of_a_file_reaches_a_log(ready: Stack) -> None:
         lines = ready.log(since=began)
         return sum(line["event"] == "access" and line["path"] == "/v1/classify" for line in lines)
 
-    wait_until(lambda: answered() == 8, what="the access log")
+    wait_until(lambda: answered() >= 8, what="the access log")
     assert marker not in ready.raw_log("web", since=began)
     assert marker not in ready.raw_log("triton", since=began)
