@@ -1,6 +1,7 @@
 """The models that the benchmarks serve, in a repository of their own: what is measured is installed nowhere.
 
-X3D-S has random but seeded weights: how long it takes does not depend on them.
+X3D-S has random weights that recognise the clips in VIDEOS (`exporter.seeded`), in the precision that `make engines`
+chooses for it: bfloat16 where the CPU computes in it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import onnx
+import openvino
 
 from bench.stack import MODELS, REPOSITORY, docker
 
@@ -33,9 +35,17 @@ def models_of(work: Path, *names: str) -> Path:
 
 def _export(name: str, work: Path, models: Path) -> None:
     weights, image = work / f"{name}.pth", os.environ["EXPORTER"]
-    base = ["run", "--rm", "--network", "none", "-v", f"{work}:{work}", "--entrypoint", "python", image]
-    docker(*base, "-m", "exporter.seeded", name, "400", str(weights))
-    about = {"NAME": name, "CHECKPOINT": str(weights), "MODELS": str(models), "WEIGHTS": str(work), "VIDEOS": str(work)}
+    mounts = ["-v", f"{work}:{work}", "-v", f"{os.environ['VIDEOS']}:/videos:ro"]
+    base = ["run", "--rm", "--network", "none", *mounts, "--entrypoint", "python", image]
+    docker(*base, "-m", "exporter.seeded", name, "400", str(weights), "--videos", "/videos")
+    about = {
+        "NAME": name,
+        "CHECKPOINT": str(weights),
+        "MODELS": str(models),
+        "WEIGHTS": str(work),
+        "VIDEOS": str(work),
+        "PRECISION": "bf16" if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32",
+    }
     subprocess.run([RUN, "model"], env={**os.environ, **about}, check=True, capture_output=True)
 
 

@@ -33,11 +33,18 @@ def read_sampling(config: str) -> Sampling:
     return Sampling(length, stride, side, height, width, clips=VIEWS, crops=1)
 
 
+def read_precision(config: str) -> str:
+    """The precision of a model's config.pbtxt, by OpenVINO's names."""
+    (precision,) = re.findall(r'"INFERENCE_PRECISION_HINT" value { string_value: "(\w+)" }', config)
+    return str(precision)
+
+
 def load_engine(folder: Path, threads: int) -> Engine:
-    """A model folder in the engine that Triton has here, in float32."""
-    sampling = read_sampling((folder / "config.pbtxt").read_text())
+    """A model folder in the engine that Triton has here, in the precision that its config says."""
+    config = (folder / "config.pbtxt").read_text()
+    sampling = read_sampling(config)
     shape = (1, sampling.clip_length, sampling.crop_height, sampling.crop_width, 3)
-    properties = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    properties = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": read_precision(config)}
     return Engine(folder / "1" / "model.onnx", shape, properties)
 
 

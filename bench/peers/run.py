@@ -26,6 +26,7 @@ import httpx
 from rich.progress import Progress
 
 from bench import arguments, load, repository, videos
+from bench.peers.pipeline import read_precision
 from bench.stack import REPOSITORY, Stack, docker, running
 
 VIEWS = 10
@@ -278,7 +279,8 @@ def main() -> None:
             all_servers(stack, model, args.only, clips[args.sizes[0]], args.work) as (servers, apart),
         ):
             table = measure(servers, clips, args.work, args.rounds, args.seconds)
-        result["models"][model] = {"table": table, "largest_difference": apart}
+        precision = read_precision((models / model / "config.pbtxt").read_text())
+        result["models"][model] = {"precision": precision, "table": table, "largest_difference": apart}
         args.out.write_text(json.dumps(result, indent=1) + "\n")
 
 

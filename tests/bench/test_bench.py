@@ -74,10 +74,10 @@ def test_upload_never_holds_a_body_in_python(work: Path) -> None:
 
 
 def test_growth_refuses_at_once_what_is_too_much(work: Path) -> None:
-    settings = ["--seconds", 1, "--lanes", os.process_cpu_count() or 1, "--clients", 1, 64]
+    settings = ["--seconds", 1, "--lanes", os.process_cpu_count() or 1, "--clients", 1, 64, "--rounds", 1]
     found = result(work, "growth", "bench.growth", work / "clip.mp4", *settings)
     assert set(found["clients"]["64"]["statuses"]) == {"200", "503"}
-    assert found["overload"]["64"]["per_s"] > 0
+    assert found["overload"]["share"] > 0
 
 
 def test_length_start_readers_and_overlap_run(work: Path) -> None:

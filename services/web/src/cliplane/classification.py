@@ -203,14 +203,14 @@ class _Run:
         """How many of the waiting views go into one call: those that lie together in the region.
 
         Where the number of views is ours to choose, no more are under way than are known: at most half of them are then
-        in vain. Where other requests share the CPUs, half of the views that are left are gathered first: a call costs
-        CPU time of its own, and what waits here lets another request go on.
+        in vain. Where other requests share the CPUs, there are two calls, of half of the views each: a call costs CPU
+        time of its own, and what waits here lets another request go on.
         """
         most, sent = self._spec.max_batch_size, len(self._decoded) - len(self._waiting)
         if self._job.views == AUTO:
             known = len(self._probabilities) + len(self._early)
             most = min(most, max(known, 1) - (sent - known))
-        elif self._requests > 1 and self._decoder.busy and 2 * len(self._waiting) < self._expected - sent:
+        elif self._requests > 1 and self._decoder.busy and 2 * len(self._waiting) < self._expected:
             return 0
         together = (1 for place, slot in enumerate(self._waiting) if slot == self._waiting[0] + place)
         return min(sum(together), most)
