@@ -283,12 +283,12 @@ def _translated(exc: InferenceServerException) -> CliplaneError:
     error: CliplaneError
     if "shared memory region" in message:
         error = RegionLost()
+    elif code is grpc.StatusCode.NOT_FOUND or "unknown model" in message:  # while it is unloaded: UNAVAILABLE
+        error = UnknownModel()
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
         error = InferTimeout("CLIPLANE_INFER_TIMEOUT_S")
     elif code in _UNREACHABLE:
         error = TritonUnavailable()
-    elif code is grpc.StatusCode.NOT_FOUND or "unknown model" in message:
-        error = UnknownModel()
     else:
         error = InferenceFailed()
     error.__cause__ = exc
