@@ -8,6 +8,7 @@ it with that and with pytorchvideo's, and docs/models.md says how far it may dif
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,11 +77,16 @@ def _starts(last_start: int, sampling: Sampling) -> list[int]:
 
 
 def coarse_to_fine(count: int) -> list[int]:
-    """0 … count - 1, so that any first few of them are spread over the whole: the middle, both ends, then halves of
-    the widest gap."""
-    order = [count // 2]
-    while len(order) < count:
-        order.append(max(range(count), key=lambda k: min(abs(k - taken) for taken in order)))
+    """0 … count - 1, so that any first few of them are spread over the whole: the middle, then the middles of what is
+    before and behind it, and so on. The end comes late, for it may cost the decoding of all that is in front of it."""
+    order: list[int] = []
+    parts = deque([range(count)])
+    while parts:
+        part = parts.popleft()
+        if part:
+            middle = (len(part) - 1) // 2
+            order.append(part[middle])
+            parts += [part[:middle], part[middle + 1 :]]
     return order
 
 
