@@ -138,7 +138,7 @@ class PyavReader:
         """Go to the last keyframe that is not after `time`."""
         places = [max(time - earlier_s / float(self._stream.time_base), 0.0) for earlier_s in _EARLIER_S]
         if self._has_index() and (keyframe := self._keyframe(time)) is not None:
-            places.insert(0, keyframe)
+            places.insert(0, keyframe + self._delay)  # FFmpeg takes it for a time of showing
         for place in places:
             try:
                 self._container.seek(math.floor(place), stream=self._stream, backward=True)
