@@ -66,7 +66,7 @@ Triton does for one call beside the engine's work, by its own statistics; a whol
 def peers(data: Any, _: Pictures) -> str:
     text = f"""## Peers
 
-The same clips (h264, GOP 250, 10 s), model and engine, {data["views"]} views; each server alone on the machine while it is measured, in turns, {data["rounds"]} rounds of {data["seconds"]:g} s a cell. Peers
+The same clips (h264, GOP 250, 10 s), model and engine, {data["views"]} views; each server alone on the machine while it is measured, in turns, {data["rounds"]} round(s) of {data["seconds"]:g} s a cell. Peers
 decode with decord2, each frame once, resized as it is decoded; as many workers as cores of one thread each, and for one client also one worker with all threads
 (`1 worker`). Their answers are Cliplane's, within the difference stated. `bench/peers/` has each as it was run. `make bench ONLY=peers`
 
