@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 SURE = 4.0
 """Standard deviations. Were leads normally distributed, 2.5 would be wrong in 0.6 % of the cases; scores are not, they
-jump from 0 to 1 between views, and 2.5 was wrong in 2 % (docs/benchmarks.md, Views)."""
+jump from 0 to 1 between views, and 2.5 was wrong in 2 % of 400 videos, 4 in 0.5 % (docs/models.md)."""
 
 PRIOR_VIEWS = 2.0
 PRIOR_DEVIATION = 0.25
