@@ -120,25 +120,25 @@ class PyavReader:
             keyframe = self._keyframe(time)
             if keyframe is None:
                 return False
-            return keyframe + self._delay > self._position + _SEEK_FRAMES * self._timeline.step
+            return keyframe > self._position + _SEEK_FRAMES * self._timeline.step
         gap_s = (time - self._position) * float(self._stream.time_base)
         return gap_s > _SEEK_WITHOUT_INDEX_S
 
     def _has_index(self) -> bool:
         return len(self._stream.index_entries) > 1
 
-    def _keyframe(self, time: float) -> int | None:
-        """The last keyframe shown at or before `time`, as the index has it: by its time of decoding, which is earlier
-        than that of showing by `_delay` where frames are reordered."""
+    def _keyframe(self, time: float) -> float | None:
+        """When the last keyframe at or before `time` is shown, which is also what a seek takes. The index has the time
+        of its decoding, earlier by `_delay` where frames are reordered."""
         index = self._stream.index_entries
         entry = index.search_timestamp(math.floor(time + self._timeline.step / 2 - self._delay), backward=True)
-        return index[entry].timestamp if entry >= 0 else None
+        return index[entry].timestamp + self._delay if entry >= 0 else None
 
     def _seek(self, time: float, needed: frozenset[int]) -> None:
         """Go to the last keyframe that is not after `time`."""
         places = [max(time - earlier_s / float(self._stream.time_base), 0.0) for earlier_s in _EARLIER_S]
         if self._has_index() and (keyframe := self._keyframe(time)) is not None:
-            places.insert(0, keyframe + self._delay)  # FFmpeg takes it for a time of showing
+            places.insert(0, keyframe)
         for place in places:
             try:
                 self._container.seek(math.floor(place), stream=self._stream, backward=True)
