@@ -16,6 +16,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from tests import media
+
 FPS = 30
 SECONDS = 10
 SIZES = {"1080p": 1080, "720p": 720, "256p": 256}
@@ -58,13 +60,8 @@ def smallest(folder: Path) -> Path:
     """Half a second of 64 × 64 in grey: next to no work; made if it is not there."""
     path = folder / "smallest.mp4"
     if not path.exists():
-        with av.open(str(path), "w", format="mp4") as output:
-            stream = output.add_stream("libx264", rate=FPS)
-            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-            for t in range(FPS // 2):
-                frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 8 * t, np.uint8), format="rgb24")
-                output.mux(stream.encode(frame))
-            output.mux(stream.encode())
+        frames = (np.full((64, 64, 3), 8 * t, np.uint8) for t in range(FPS // 2))
+        path.write_bytes(media.encode(frames, fps=FPS))
     return path
 
 
