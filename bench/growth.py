@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--lanes", nargs="*", type=int, default=list(LANES))
     parser.add_argument("--clients", nargs="*", type=int, default=list(CLIENTS))
-    parser.add_argument("--rounds", type=int, default=5, help="of busy and overload, in turns")
+    parser.add_argument("--rounds", type=int, default=9, help="of busy and overload, in turns")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     clip = videos.encoded(args.source, args.work, "256p", "h264", 250)

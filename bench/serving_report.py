@@ -19,7 +19,8 @@ def handoff(data: Any, _: Pictures) -> str:
     return f"""## Hand-off
 
 What it costs to bring views of X3D-M (16 × 224 × 224) to a model in Triton that only looks at them: milliseconds, medians of rounds in turns; `memcpy` is a plain
-copy of the same bytes in memory, once. In place nothing is copied: the backend reads the region. There is no row for CUDA shared memory: not run on a GPU. `make bench ONLY=handoff`
+copy of the same bytes in memory, once. In place nothing is copied: the backend reads the region. There is no row for CUDA shared memory, which is
+not used ([ADR 7](adr/0007-on-a-gpu-too-frames-are-handed-over-in-system-memory.md)). `make bench ONLY=handoff`
 
 {table(names, rows)}
 """
@@ -133,8 +134,8 @@ def upload(data: Any, _: Pictures) -> str:
     rows = [[name, *row.values()] for name, row in sizes.items()]
     return f"""## Upload
 
-A body and nothing to do with it, ms, medians, by curl from a file, in turns with `cp` of the same file to the same disk. The peers read the form and answer its length; Cliplane classifies one view of the
-half second of video in it. The most memory a Python process of the web container ever had: {data["memory"]["before_mb"]} MB before the uploads, {data["memory"]["after_mb"]} MB after.
+A body and nothing to do with it, ms, medians, by hey, in turns with `cp` of the same file to the same disk. `floor` is a loop that only receives the body and writes it to that disk. The peers read
+the form and answer its length; Cliplane classifies one view of the half second of video in it. The most memory a Python process of the web container ever had: {data["memory"]["before_mb"]} MB before the uploads, {data["memory"]["after_mb"]} MB after.
 `make bench ONLY=upload`
 
 {table(["body", *next(iter(sizes.values()))], rows)}

@@ -3,8 +3,9 @@
     make bench ONLY=upload
 
 A peer reads the body as its documentation has it and answers how long it was. For us the body is half a second of video
-of 64 × 64, padded by an empty box to its size, and it is classified, one view: so ours does more. curl sends each from
-a file.
+of 64 × 64, padded by an empty box to its size, and it is classified, one view: so ours does more. hey sends each. The
+floor is a loop in our container that receives the body into a buffer and writes that to the spool's disk: what a socket
+costs, whoever reads it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,46 @@ from __future__ import annotations
 import json
 import statistics
 import struct
-import subprocess
+import time
 from collections import defaultdict
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import arguments, repository, videos
-from bench.peers.run import CORES, PEERS, peer_running, wait_for
+import httpx
+
+from bench import arguments, load, repository, videos
+from bench.peers.run import CORES, PEERS, body, peer_running, wait_for
 from bench.stack import Stack, docker, running
 
 MEGABYTES = (1, 50, 200)
 
 BESIDE = "/spool/beside"
 """On the spool's disk, and no upload: the lanes count the files of the spool itself."""
+
+_FLOOR = r"""
+import os, socket, sys
+server = socket.create_server(("", int(sys.argv[1])))
+buffer = memoryview(bytearray(512 * 1024))  # as nginx.conf has it
+while True:
+    connection, _ = server.accept()
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += connection.recv(4096)
+    head, start = head.split(b"\r\n\r\n", 1)
+    fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    length = int(fields[b"content-length"])
+    with open(sys.argv[2], "wb", buffering=0) as file:
+        received = file.write(start)
+        while received < length and (size := connection.recv_into(buffer)):
+            received += file.write(buffer[:size])
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    connection.close()
+    os.unlink(sys.argv[2])
+    if not length:
+        break
+"""
 
 _RESIDENT = r"""
 import pathlib
@@ -51,11 +78,23 @@ def padded(video: Path, work: Path, megabytes: int) -> Path:
     return path
 
 
-def curl(*arguments: str) -> float:
-    """Milliseconds of one upload."""
-    command = ["curl", "-sS", "--fail", "-o", "/dev/null", "-w", "%{time_total}", "-H", "Expect:", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout) * 1000
+@contextmanager
+def floor_running(stack: Stack) -> Iterator[str]:
+    """The address of the bare loop, in the web container."""
+    container, port = stack.container("web"), 8100
+    docker("exec", "-d", container, "python", "-c", _FLOOR, str(port), f"{BESIDE}/received")
+    url = f"http://{container}:{port}/"
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            httpx.post(url, content=b"a body")
+            break
+        except httpx.TransportError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+    yield url
+    httpx.post(url)  # no body: the end
 
 
 def copy_ms(stack: Stack, path: Path) -> float:
@@ -76,7 +115,7 @@ def peak_python_kb(stack: Stack) -> int:
 
 def main() -> None:
     parser = arguments.parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--sizes", nargs="*", type=int, default=list(MEGABYTES))
     parser.add_argument("--only", nargs="*", default=[peer.name for peer in PEERS if not peer.one_process])
     args = parser.parse_args()
@@ -88,12 +127,13 @@ def main() -> None:
         url = f"{stack.base}/v1/classify?views=1"
         times: dict[int, dict[str, list[float]]] = {size: defaultdict(list) for size in args.sizes}
         files = {size: padded(clip, args.work, size) for size in args.sizes}
-        curl("--data-binary", f"@{clip}", url)
+        load.send(url, clip, 1, requests=1)
         before_kb = peak_python_kb(stack)
         docker("exec", stack.container("web"), "mkdir", BESIDE)
         for path in files.values():
             docker("cp", str(path), f"{stack.container('web')}:{BESIDE}/{path.name}")
         with ExitStack() as exits:
+            floor = exits.enter_context(floor_running(stack))
             servers = []
             for peer in PEERS:
                 if peer.name in args.only:
@@ -106,14 +146,18 @@ def main() -> None:
             for _ in range(args.rounds + 1):
                 for size, path in files.items():
                     times[size]["cp"].append(copy_ms(stack, path))
-                    times[size]["Cliplane"].append(curl("-X", "POST", "-T", str(path), url))
+                    times[size]["floor"] += load.send(floor, path, 1, requests=1).ms
+                    times[size]["Cliplane"] += load.send(url, path, 1, requests=1).ms
                     for server in servers:
+                        form, content_type = body(path, args.work, server.field)
                         with server.awake():
-                            times[size][server.name].append(curl("-F", f"{server.field}=@{path}", server.url))
+                            sent = load.send(server.url, form, 1, requests=1, content_type=content_type)
+                        times[size][server.name] += sent.ms
         after_kb = peak_python_kb(stack)
     for size, rows in times.items():
         medians = {name: round(statistics.median(values[1:]), 1) for name, values in rows.items()}
-        result[f"{size} MB"] = medians | {"Cliplane / cp": round(medians["Cliplane"] / medians["cp"], 2)}
+        ratios = {f"Cliplane / {name}": round(medians["Cliplane"] / medians[name], 2) for name in ("cp", "floor")}
+        result[f"{size} MB"] = medians | ratios
         print(size, json.dumps(result[f"{size} MB"]), flush=True)
     result["memory"] = {"before_mb": round(before_kb / 1024), "after_mb": round(after_kb / 1024)}
     args.out.write_text(json.dumps(result, indent=1) + "\n")

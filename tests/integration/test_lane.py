@@ -77,6 +77,19 @@ def test_a_stopped_job_leaves_the_decoder_to_the_next_request(lane: Lane, tmp_pa
     assert result.data["predictions"][0]["label"] == "zoom_in"
 
 
+def test_a_worn_decoder_is_replaced_before_the_next_request_comes(
+    lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "settings", dataclasses.replace(lane.settings, decoder_max_videos=2))
+    (tmp_path / "video").write_bytes(media.clip("tilt_up"))
+    jobs = []
+    for _ in range(4):
+        *_, result = classify(lane, job(tmp_path / "video"))
+        assert result.data["predictions"][0]["label"] == "tilt_up"
+        jobs.append(lane._decoder.jobs)
+    assert jobs == [1, 0, 1, 0]
+
+
 def test_a_file_that_changes_while_it_is_read_is_answered_or_refused(lane: Lane, tmp_path: Path) -> None:
     for harm in (b"", b"garbage" * 10_000):
         path = tmp_path / "video"

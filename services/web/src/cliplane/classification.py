@@ -182,6 +182,7 @@ class _Run:
             self._lane.quarantine()
         if self._decoder.busy:
             self._let_go_of_decoder()
+        self._lane.renew_worn_decoder()
 
     def _let_go_of_decoder(self) -> None:
         if not self._decoder.is_alive():

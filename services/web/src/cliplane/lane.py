@@ -77,9 +77,12 @@ class Lane:
             self.replace_decoder("crashed")
         elif not self._decoder.settle(SETTLE_S):
             self.replace_decoder("given-up")
-        elif self._decoder.jobs >= self.settings.decoder_max_videos:
-            self.replace_decoder("worn-out")
         return self._decoder
+
+    def renew_worn_decoder(self) -> None:
+        """For the end of a request: the new one starts while nobody waits for it."""
+        if self._decoder.jobs >= self.settings.decoder_max_videos:
+            self.replace_decoder("worn-out")
 
     def replace_decoder(self, reason: str) -> None:
         self._decoder.kill()
