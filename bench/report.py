@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.decoding_report import length, overlap, readers, views
 from bench.plots import Pictures
-from bench.serving_report import floor, growth, handoff, peers, start, upload
+from bench.serving_report import bound, floor, growth, handoff, peers, start, upload
 
 HERE = Path(__file__).parent
 
@@ -21,6 +21,7 @@ SECTIONS: dict[str, Callable[[Any, Pictures], str]] = {
     "handoff": handoff,
     "floor": floor,
     "peers": peers,
+    "bound": bound,
     "upload": upload,
     "growth": growth,
     "length": length,
@@ -38,6 +39,8 @@ def main() -> None:
     args = parser.parse_args()
     pictures = Pictures(args.out.with_suffix(""))
     results = {file.stem: json.loads(file.read_text()) for file in args.results.glob("*.json")}
+    if {"floor", "peers"} <= results.keys():
+        results["bound"] = {name: results[name] for name in ("floor", "peers")}
     machine = results["machine"]
     text = f"""# Benchmarks
 

@@ -99,6 +99,7 @@ def test_the_report_is_made_of_what_was_measured(work: Path) -> None:
         "Hand-off",
         "Floor",
         "Peers",
+        "Bound",
         "Upload",
         "Growth",
         "Length",

@@ -36,7 +36,15 @@ def test_two_lanes_with_different_videos_never_cross_answers(ready: Stack) -> No
         assert all(pool.map(one, range(200)))
 
 
+def counted(outcome: str) -> float:
+    """The requests with this outcome so far, by /metrics."""
+    text = httpx.get(f"{BASE}/metrics").text
+    found = re.findall(rf'^cliplane_requests_total{{.*outcome="{outcome}"}} (\S+)$', text, re.MULTILINE)
+    return sum(map(float, found))
+
+
 def test_more_than_lanes_and_queue_get_503_at_once(ready: Stack) -> None:
+    before = counted("busy")
     ready.stop_decoders()  # so that no lane is done before all have come
     requests = [InBackground(video("pan_left")) for _ in range(24)]
     # 24 requests, 2 lanes, a queue of 4 (the kernel's is one longer); those refused do not wait for the others.
@@ -51,6 +59,7 @@ def test_more_than_lanes_and_queue_get_503_at_once(ready: Stack) -> None:
         assert int(answer.headers["retry-after"]) >= 1
     answers = [request.result() for request in requests if request not in refused]
     assert [answer.status_code for answer in answers if answer is not None] == [200] * 7
+    wait_until(lambda: counted("busy") == before + len(refused), seconds=5, what="all refusals in the metrics")
 
 
 def test_a_slow_upload_holds_no_lane(ready: Stack) -> None:
@@ -101,10 +110,12 @@ def test_a_client_that_leaves_costs_the_lane_nothing_more(ready: Stack) -> None:
 
 
 def test_a_body_over_the_limit_is_a_413(ready: Stack) -> None:
+    before = counted("body-too-large")
     answer = classify(bytes(20_000_001))
     assert answer.status_code == 413
     assert answer.json()["type"] == "urn:cliplane:problem:body-too-large"
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    wait_until(lambda: counted("body-too-large") == before + 1, seconds=5, what="it in the metrics")
 
 
 def test_a_request_s_name_is_in_every_log(ready: Stack) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 import structlog
 from flask import Flask, Response, g, request
 
-from cliplane import classify, control, logs, problems
+from cliplane import classify, control, logs, problems, refusals
 from cliplane.lane import Lane
 from cliplane.readiness import Readiness
 from cliplane.settings import Settings, read_settings
@@ -35,6 +35,7 @@ def create_app(plane: Literal["lanes", "control"], settings: Settings | None = N
         app.register_blueprint(classify.blueprint)
     else:
         app.extensions["readiness"] = Readiness(settings, triton)
+        refusals.count()
         app.register_blueprint(control.blueprint)
     problems.install(app)
     app.before_request(_name_request)

@@ -1,0 +1,34 @@
+"""Requests that nginx ends itself, since no lane has answered them: it names each on a socket, and they are counted
+beside those that the lanes count."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from pathlib import Path
+
+from cliplane import metrics
+
+SOCKET = Path("/run/cliplane/refusals.sock")
+"""Where nginx writes to: `access_log` in nginx.conf."""
+
+OUTCOMES = ("busy", "lane-died", "body-too-large", "upload-too-slow", "out-of-time")
+"""What `nginx/problems.conf` puts into `$cliplane_refusal`."""
+
+
+def count() -> None:
+    """Count from now on, on a thread of its own."""
+    with contextlib.suppress(FileNotFoundError):
+        SOCKET.unlink()  # of a process that is no more
+    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    receiver.bind(str(SOCKET))
+    threading.Thread(target=_count, args=(receiver,), daemon=True).start()
+
+
+def _count(receiver: socket.socket) -> None:
+    while True:
+        # As syslog has it: "<190>Nov 26 07:00:00 nginx: busy".
+        outcome = receiver.recv(1024).decode(errors="replace").rpartition(" ")[2]
+        if outcome in OUTCOMES:
+            metrics.REQUESTS.labels("", outcome).inc()
