@@ -151,13 +151,17 @@ def bound(data: Any, _: Pictures) -> str:
             alone, crowd = by_clients["1"], list(by_clients.values())[-1]
             if floor_ is None or "first stack" not in crowd:
                 continue
-            least = min(ms for way, ms in floor_["latency_ms"].items() if way != "Cliplane")
             of_many, fastest = _best_p50(alone)
-            slow = crowd["first stack"]["per_s"]
+            ours, latency, throughput = (
+                alone["Cliplane"]["p50"],
+                floor_["latency / floor"],
+                floor_["throughput / floor"],
+            )
+            ratio = crowd["Cliplane"]["per_s"] / crowd["first stack"]["per_s"]
             pairs = [
-                (least / of_many, alone["Cliplane"]["p50"] / of_many, 2),
-                (least / fastest, alone["Cliplane"]["p50"] / fastest, 2),
-                (floor_["per_s"]["floor"] / slow, crowd["Cliplane"]["per_s"] / slow, 1),
+                (ours / of_many / latency, ours / of_many, 2),
+                (ours / fastest / latency, ours / fastest, 2),
+                (ratio / throughput, ratio, 1),
             ]
             rows.append([f"{model}, {size}", *(f"{free:.{n}f} / {ours:.{n}f}" for free, ours, n in pairs)])
     head = [
@@ -168,8 +172,8 @@ def bound(data: Any, _: Pictures) -> str:
     ]
     return f"""## Bound
 
-What a stack that costs nothing would have, and what Cliplane has, by the same peers' figures: [Floor](#floor) / Cliplane. Floor and peers are two runs, so this is rough. Where the first number of a pair
-misses a goal, decoding and the engine decide, which are the same for all.
+What a stack that costs nothing would have, and what Cliplane has. The second number is that of [Peers](#peers), the first is it without what Cliplane costs, which is its ratio in [Floor](#floor). Where
+the first misses a goal, decoding and the engine decide, which are the same for all.
 
 {table(head, rows)}
 """
