@@ -50,6 +50,8 @@ def test_more_than_lanes_and_queue_get_503_at_once(ready: Stack) -> None:
     # 24 requests, 2 lanes, a queue of 4 (the kernel's is one longer); those refused do not wait for the others.
     wait_until(lambda: sum(request.is_done() for request in requests) == 24 - 2 - 5, seconds=15, what="refusals")
     refused = [request for request in requests if request.is_done()]
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        assert set(pool.map(lambda _: classify(video("pan_left")).status_code, range(300))) == {503}
     ready.continue_decoders()
     for request in refused:
         answer = request.result()
@@ -59,7 +61,7 @@ def test_more_than_lanes_and_queue_get_503_at_once(ready: Stack) -> None:
         assert int(answer.headers["retry-after"]) >= 1
     answers = [request.result() for request in requests if request not in refused]
     assert [answer.status_code for answer in answers if answer is not None] == [200] * 7
-    wait_until(lambda: counted("busy") == before + len(refused), seconds=5, what="all refusals in the metrics")
+    wait_until(lambda: counted("busy") == before + len(refused) + 300, seconds=5, what="all refusals in the metrics")
 
 
 def test_a_slow_upload_holds_no_lane(ready: Stack) -> None:
