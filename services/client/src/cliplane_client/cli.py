@@ -137,8 +137,8 @@ def _classify(client: Client, args: argparse.Namespace, notes: Console) -> int:
             disable=not notes.is_terminal,
             redirect_stdout=sys.stdout.isatty(),
         ) as progress,
+        tempfile.TemporaryDirectory() as folder,  # goes after the pool, whose threads write in it
         ThreadPoolExecutor(max(1, args.jobs)) as pool,
-        tempfile.TemporaryDirectory() as folder,
     ):
         whole = progress.add_task("videos", total=len(names), visible=len(names) > 1)
 
