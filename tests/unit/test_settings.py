@@ -1,0 +1,32 @@
+"""Settings: their defaults, and the variable that a wrong one names."""
+
+from __future__ import annotations
+
+import pytest
+from cliplane.settings import Settings, SettingsError, read_settings
+
+
+def test_settings_have_defaults_and_are_read() -> None:
+    assert read_settings({}) == Settings()
+    assert read_settings({"CLIPLANE_LANES": "3", "CLIPLANE_SHARED_MEMORY": "false", "PATH": "/"}).lanes == 3
+    assert read_settings({"CLIPLANE_LANES": ""}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CLIPLANE_LANEZ", "1"),
+        ("CLIPLANE_LANES", "0"),
+        ("CLIPLANE_LANES", "two"),
+        ("CLIPLANE_REQUEST_TIMEOUT_S", "nan"),
+        ("CLIPLANE_REQUEST_TIMEOUT_S", "inf"),
+        ("CLIPLANE_SHARED_MEMORY", "maybe"),
+        ("CLIPLANE_LOG_LEVEL", "loud"),
+        ("CLIPLANE_READER", "vlc"),
+        ("CLIPLANE_CONTAINERS", "mp4,flv"),
+        ("CLIPLANE_INFER_TIMEOUT_S", "600"),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_settings({name: value})
