@@ -17,7 +17,7 @@ plane = os.environ["PLANE"]
 
 bind = f"unix:/run/cliplane/{plane}.sock"
 umask = 0o007
-wsgi_app = f"cliplane:create_app({plane!r})"
+wsgi_app = f"cliplane.app:create_app({plane!r})"
 limit_request_line = 0  # nginx has limited both, and says so in the form of all other errors
 limit_request_field_size = 0
 if plane == "lanes":

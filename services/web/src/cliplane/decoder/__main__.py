@@ -28,9 +28,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cliplane.decoder import sandbox
-from cliplane.decoder.client import STOP
 from cliplane.decoder.container import Limits, silence
 from cliplane.decoder.reader import Reader, open_reader
+from cliplane.decoder.wire import STOP
 from cliplane.errors import CliplaneError, OverLimit
 from cliplane.media import Span
 from cliplane.sampling import Sampling, View, coarse_to_fine, crop_offset, plan_views, scaled_size

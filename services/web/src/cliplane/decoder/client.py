@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from cliplane.decoder.wire import STOP
 from cliplane.errors import CliplaneError, DecoderCrashed, DecodeTimeout, by_type
 from cliplane.region import Region
 
@@ -28,9 +29,6 @@ SPOOL = Path("/spool")
 """Where nginx puts the uploads: `client_body_temp_path` in nginx.conf."""
 
 COMMAND = [sys.executable, "-I", "-m", "cliplane.decoder"]
-
-STOP = "stop"
-"""Instead of a job, while one is under way: end it after the frame in hand."""
 
 
 class Decoder:

@@ -1,0 +1,54 @@
+"""The Flask app of a gunicorn worker. `create_app` is the only place that wires the modules together.
+
+Imports point down: routes (classify, control) → classification, readiness → lane → {decoder.client, region, triton}
+→ {sampling, media, errors, settings}.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Literal
+
+import structlog
+from flask import Flask, Response, g, request
+
+from cliplane import classify, control, logs, problems, refusals
+from cliplane.lane import Lane
+from cliplane.readiness import Readiness
+from cliplane.settings import Settings, read_settings
+from cliplane.triton import Triton
+
+
+def create_app(plane: Literal["lanes", "control"], settings: Settings | None = None) -> Flask:
+    """The app of one gunicorn worker: a lane, or the control plane. Made after the fork, for gRPC's sake.
+
+    Raises:
+        SettingsError: a `CLIPLANE_*` variable is wrong.
+    """
+    settings = settings or read_settings()
+    logs.configure(settings.log_level, plane)
+    app = Flask(__name__, static_folder=None)
+    triton = Triton(settings.triton_grpc)
+    app.extensions |= {"settings": settings, "triton": triton}
+    if plane == "lanes":
+        app.extensions["lane"] = Lane(settings, triton)
+        app.register_blueprint(classify.blueprint)
+    else:
+        app.extensions["readiness"] = Readiness(settings, triton)
+        refusals.count()
+        app.register_blueprint(control.blueprint)
+    problems.install(app)
+    app.before_request(_name_request)
+    app.after_request(_echo_request_id)
+    return app
+
+
+def _name_request() -> None:
+    # nginx always sends one; a direct caller may not.
+    g.request_id = request.headers.get("X-Request-ID") or uuid.uuid4().hex
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _echo_request_id(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.request_id
+    return response
