@@ -1,6 +1,6 @@
 """The Flask app of a gunicorn worker. `create_app` is the only place that wires the modules together.
 
-Imports point down: routes (classify, control) → classification, readiness → lane → {decoder.client, region, triton}
+Imports point down: routes, control → classification, readiness → lane → {decoder.client, region, triton}
 → {sampling, media, errors, settings}.
 """
 
@@ -12,7 +12,7 @@ from typing import Literal
 import structlog
 from flask import Flask, Response, g, request
 
-from cliplane import classify, control, logs, problems, refusals
+from cliplane import control, logs, problems, refusals, routes
 from cliplane.lane import Lane
 from cliplane.readiness import Readiness
 from cliplane.settings import Settings, read_settings
@@ -32,7 +32,7 @@ def create_app(plane: Literal["lanes", "control"], settings: Settings | None = N
     app.extensions |= {"settings": settings, "triton": triton}
     if plane == "lanes":
         app.extensions["lane"] = Lane(settings, triton)
-        app.register_blueprint(classify.blueprint)
+        app.register_blueprint(routes.blueprint)
     else:
         app.extensions["readiness"] = Readiness(settings, triton)
         refusals.count()

@@ -3,11 +3,11 @@
 Knows neither Flask nor gRPC: it yields events, and Triton is behind `triton.py`.
 
 While some views are inferred, those after them are decoded. One thread waits for both: for the decoder's pipe, and
-for an eventfd that gRPC's thread writes to when an inference has ended. Two calls may be under way, so that the engine
-has the next views when it is done with the last; what is decoded meanwhile gathers for the call after them.
+for an eventfd that gRPC's thread writes to when an inference has ended. Which views go into which call is decided in
+`schedule.py`, what is known of the video is gathered in `findings.py`.
 
-A view has a *slot*: its place in the region and in the order of decoding. That is the order of time, unless the
-request leaves the number of views to us (`views=auto`): then they come coarse to fine, and end when enough are known.
+Views are decoded in the order of time, unless the request leaves their number to us (`views=auto`): then they come
+coarse to fine, and end when enough are known.
 """
 
 from __future__ import annotations
@@ -19,25 +19,19 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
-import numpy as np
-import numpy.typing as npt
-
-from cliplane.averaging import average, top_predictions
-from cliplane.early_stop import is_decided
 from cliplane.errors import BadQuery, CliplaneError, DecoderCrashed, DecodeTimeout, InferTimeout, RegionLost
+from cliplane.findings import Findings
 from cliplane.lane import Lane
 from cliplane.media import Span
 from cliplane.sampling import split_views
+from cliplane.schedule import Call, Schedule
 from cliplane.triton import ModelSpec, Probabilities
 
 AUTO: Literal["auto"] = "auto"
 AUTO_VIEWS = 10
 """Most views of `views=auto`: the usual count of clips in the literature."""
-
-CALLS = 2
-"""Inferences under way at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,79 +90,79 @@ class _Answer:
     error: CliplaneError | None
 
 
+class _Clock:
+    """When a request began, when it must end, and what its time went into."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._started = time.monotonic()
+        self._deadline = self._started + timeout_s
+        self._calls_since: float | None = None
+        self.decode_ms: float | None = None
+        self._infer_ms = 0.0
+
+    def left_s(self) -> float:
+        return max(0.0, self._deadline - time.monotonic())
+
+    def decoding_ended(self) -> None:
+        self.decode_ms = _ms_since(self._started)
+
+    def calling(self, *, is_calling: bool) -> None:
+        """Whether a call is under way from now on; time with two of them counts once."""
+        if is_calling and self._calls_since is None:
+            self._calls_since = time.monotonic()
+        elif not is_calling and self._calls_since is not None:
+            self._infer_ms += _ms_since(self._calls_since)
+            self._calls_since = None
+
+    def timing_ms(self, spool_ms: float) -> dict[str, float]:
+        total_ms = _ms_since(self._started)
+        timing = {
+            "spool": spool_ms,
+            "decode": total_ms if self.decode_ms is None else self.decode_ms,
+            "infer": self._infer_ms + (0.0 if self._calls_since is None else _ms_since(self._calls_since)),
+            "total": spool_ms + total_ms,
+        }
+        return {stage: round(ms, 2) for stage, ms in timing.items()}
+
+
 class _Run:
-    """One job's way through a lane: how far decoding and inference have come."""
+    """One job's way through a lane. Which view comes next is `schedule.py`'s to say."""
 
     def __init__(self, lane: Lane, job: Job, spec: ModelSpec) -> None:
         self._lane, self._job, self._spec = lane, job, spec
-        self._started = time.monotonic()
-        self._deadline = self._started + lane.settings.request_timeout_s
-        self._requests = lane.requests()
-        self._threads = lane.decoder_threads(self._requests)
+        self._clock = _Clock(lane.settings.request_timeout_s)
+        requests = lane.requests()
+        self._threads = lane.decoder_threads(requests)
         self._region, self._handoff = lane.hand_over()
         self._decoder = lane.decoder()
-        self._expected = spec.sampling.views
-        self._decoded: list[dict[str, Any]] = []  # view, start_s and end_s of slot 0, 1, …
-        self._waiting: list[int] = []  # slots that are decoded and in no call, ascending
+        self._schedule = Schedule(
+            spec.sampling.views, spec.max_batch_size, is_auto=job.views == AUTO, is_shared=requests > 1
+        )
+        self._findings = Findings(spec.labels, job.top)
+        self._version = spec.version
         self._calls: dict[int, Any] = {}  # under way, by their first slot
         self._answers: deque[_Answer] = deque()  # gRPC's thread adds to it
-        self._early: dict[int, npt.NDArray[np.float32]] = {}  # by slot: views that were done before those in front
-        self._probabilities: list[npt.NDArray[np.float32]] = []  # of slot 0, 1, …
-        self._is_decided = False
-        self._region_is_lost = self._has_timed_out = False
-        self._version = spec.version
-        self._decode_ms = self._infer_ms = self._calls_since = 0.0
+        self._has_timed_out = False
 
     def events(self) -> Generator[Event]:
-        job, settings = self._job, self._lane.settings
-        self._decoder.start(
-            {
-                "path": job.path,
-                "span": job.span,
-                "sampling": asdict(self._spec.sampling),
-                "limits": settings.decoder_limits(),
-                "threads": self._threads,
-                "reader": settings.reader,
-                "coarse_to_fine": job.views == AUTO,
-                "cpu_s": settings.request_timeout_s * self._threads,
-            }
-        )
-        video: dict[str, Any] = {}
+        self._start_decoder()
         with selectors.DefaultSelector() as selector:
             selector.register(self._decoder.fileno(), selectors.EVENT_READ)
             selector.register(self._lane.wake, selectors.EVENT_READ)
-            while not self._is_done():
-                self._infer_what_is_decoded()
-                ready = selector.select(max(0.0, self._deadline - time.monotonic()))
+            while not self._schedule.is_done():
+                while call := self._schedule.next_call():
+                    self._infer(call)
+                ready = selector.select(self._clock.left_s())
                 if not ready:
-                    self._has_timed_out = bool(self._calls)
-                    limit = f"CLIPLANE_REQUEST_TIMEOUT_S={settings.request_timeout_s:g}"
-                    raise DecodeTimeout(limit) if self._decoder.busy else InferTimeout(limit)
+                    self._time_out()
                 for key, _ in ready:
                     if key.fd == self._lane.wake:
                         yield from self._take_answers()
                         continue
-                    for report in self._decoder.reports():
-                        match report.pop("event"):
-                            case "video":
-                                self._expected = report.pop("views")
-                                video = {"container": job.container, **report}
-                                yield Event("video", video)
-                            case "view":
-                                self._waiting.append(len(self._decoded))
-                                self._decoded.append(report)
-                            case "end":
-                                self._decode_ms = _ms_since(self._started)
-                                selector.unregister(self._decoder.fileno())
-        if self._decoder.busy:
-            self._decode_ms = _ms_since(self._started)
-        yield Event("result", self._result(video))
-
-    def _is_done(self) -> bool:
-        """Whether all views have been inferred and the decoder has found no fault in the file; or enough of them."""
-        if len(self._probabilities) == self._expected:
-            return not self._decoder.busy
-        return self._is_decided
+                    yield from self._take_reports()
+                    if not self._decoder.busy:
+                        selector.unregister(self._decoder.fileno())
+        yield Event("result", self._result())
 
     def close(self) -> None:
         """Leave the lane fit for its next request, whatever became of this one.
@@ -184,55 +178,65 @@ class _Run:
             self._let_go_of_decoder()
         self._lane.renew_worn_decoder()
 
+    def _start_decoder(self) -> None:
+        job, settings = self._job, self._lane.settings
+        self._decoder.start(
+            {
+                "path": job.path,
+                "span": job.span,
+                "sampling": asdict(self._spec.sampling),
+                "limits": settings.decoder_limits(),
+                "threads": self._threads,
+                "reader": settings.reader,
+                "coarse_to_fine": job.views == AUTO,
+                "cpu_s": settings.request_timeout_s * self._threads,
+            }
+        )
+
     def _let_go_of_decoder(self) -> None:
         if not self._decoder.is_alive():
             self._lane.replace_decoder("crashed")
-        elif time.monotonic() >= self._deadline:
+        elif self._clock.left_s() == 0:
             self._lane.replace_decoder("timeout")
         else:
             with contextlib.suppress(DecoderCrashed):
                 self._decoder.stop()  # the next request sees whether it obeyed
 
-    def _infer_what_is_decoded(self) -> None:
-        """Start calls for the views that wait, as many as there may be."""
-        while not self._region_is_lost and len(self._calls) < CALLS and (views := self._next_views()):
-            first = self._waiting[0]
-            del self._waiting[:views]
-            self._call(first, views)
+    def _time_out(self) -> NoReturn:
+        self._has_timed_out = self._schedule.is_calling()
+        limit = f"CLIPLANE_REQUEST_TIMEOUT_S={self._lane.settings.request_timeout_s:g}"
+        raise DecodeTimeout(limit) if self._decoder.busy else InferTimeout(limit)
 
-    def _next_views(self) -> int:
-        """How many of the waiting views go into one call: those that lie together in the region.
+    def _take_reports(self) -> Iterator[Event]:
+        for report in self._decoder.reports():
+            match report.pop("event"):
+                case "video":
+                    self._schedule.plan(report.pop("views"))
+                    self._findings.video = {"container": self._job.container, **report}
+                    yield Event("video", self._findings.video)
+                case "view":
+                    self._schedule.view_decoded()
+                    self._findings.add_view(report)
+                case "end":
+                    self._schedule.decoding_ended()
+                    self._clock.decoding_ended()
 
-        Where the number of views is ours to choose, no more are under way than are known: at most half of them are then
-        in vain. Where other requests share the CPUs, there are two calls, of half of the views each: a call costs CPU
-        time of its own, and what waits here lets another request go on.
-        """
-        most, sent = self._spec.max_batch_size, len(self._decoded) - len(self._waiting)
-        if self._job.views == AUTO:
-            known = len(self._probabilities) + len(self._early)
-            most = min(most, max(known, 1) - (sent - known))
-        elif self._requests > 1 and self._decoder.busy and 2 * len(self._waiting) < self._expected:
-            return 0
-        together = (1 for place, slot in enumerate(self._waiting) if slot == self._waiting[0] + place)
-        return min(sum(together), most)
-
-    def _call(self, first: int, views: int) -> None:
+    def _infer(self, call: Call) -> None:
         answers, wake = self._answers, self._lane.wake
 
         def on_inferred(probabilities: Probabilities | None, version: str, error: CliplaneError | None) -> None:
-            answers.append(_Answer(first, probabilities, version, error))
+            answers.append(_Answer(call.first, probabilities, version, error))
             os.eventfd_write(wake, 1)
 
-        if not self._calls:
-            self._calls_since = time.monotonic()
-        self._calls[first] = self._lane.triton.infer(
+        self._clock.calling(is_calling=True)
+        self._calls[call.first] = self._lane.triton.infer(
             self._spec,
             self._region,
-            first,
-            views,
+            call.first,
+            call.views,
             shared=self._handoff == "system_shm",
             request_id=self._job.request_id,
-            timeout_s=min(self._lane.settings.infer_timeout_s, max(0.001, self._deadline - time.monotonic())),
+            timeout_s=min(self._lane.settings.infer_timeout_s, max(0.001, self._clock.left_s())),
             on_inferred=on_inferred,
         )
 
@@ -241,60 +245,41 @@ class _Run:
         while self._answers:
             answer = self._answers.popleft()
             del self._calls[answer.first]
-            if not self._calls:
-                self._infer_ms += _ms_since(self._calls_since)
-            if isinstance(answer.error, RegionLost):
-                self._region_is_lost = True
+            if answer.probabilities is not None:
+                yield from self._take_views(answer.first, answer.probabilities, answer.version)
+            elif isinstance(answer.error, RegionLost):
+                self._schedule.lost(answer.first)
             elif answer.error is not None:
                 self._has_timed_out = isinstance(answer.error, InferTimeout)
                 raise answer.error
-            else:
-                yield from self._take_views(answer)
-        if self._region_is_lost and not self._calls:
+            self._clock.calling(is_calling=self._schedule.is_calling())
+        if self._schedule.is_stranded():
             # Triton has restarted since. The views are still in the region: once more, by either way.
-            self._region_is_lost = False
             self._handoff = "system_shm" if self._lane.register_again() else "grpc"
-            missing = range(len(self._probabilities), len(self._decoded))
-            self._waiting = [slot for slot in missing if slot not in self._early]
+            self._schedule.resume()
 
-    def _take_views(self, answer: _Answer) -> Iterator[Event]:
-        assert answer.probabilities is not None
-        self._version = answer.version
-        self._early.update(enumerate(answer.probabilities, answer.first))
-        while (slot := len(self._probabilities)) in self._early:
-            self._probabilities.append(self._early.pop(slot))
-            yield Event("view", {"view": self._decoded[slot]["view"], **self._view(slot)})
-        if self._job.views == AUTO and self._probabilities:
-            self._is_decided = is_decided(self._probabilities, self._expected)
+    def _take_views(self, first: int, probabilities: Probabilities, version: str) -> Iterator[Event]:
+        self._version = version
+        self._findings.add_probabilities(first, probabilities)
+        for slot in self._schedule.inferred(first):
+            yield Event("view", self._findings.view_event(slot))
+        known, planned = self._schedule.delivered, self._schedule.views
+        if self._job.views == AUTO and known and self._findings.is_decided(known, planned):
+            self._schedule.stop()
 
-    def _view(self, slot: int) -> dict[str, Any]:
-        times = self._decoded[slot]
-        predictions = top_predictions(self._probabilities[slot], self._spec.labels, self._job.top)
-        return {"start_s": times["start_s"], "end_s": times["end_s"], "predictions": predictions}
-
-    def _result(self, video: dict[str, Any]) -> dict[str, Any]:
-        timing = {
-            "spool": self._job.spool_ms,
-            "decode": self._decode_ms,
-            "infer": self._infer_ms + (_ms_since(self._calls_since) if self._calls else 0.0),
-            "total": self._job.spool_ms + _ms_since(self._started),
-        }
-        # By time again, so that equal views give equal bits in whichever order they came.
-        slots = sorted(range(len(self._probabilities)), key=lambda slot: self._decoded[slot]["view"])
-        mean = average([self._probabilities[slot] for slot in slots])
+    def _result(self) -> dict[str, Any]:
+        known, planned = self._schedule.delivered, self._schedule.views
         result = {
             "request_id": self._job.request_id,
             "model": self._spec.name,
             "version": self._version,
             "handoff": self._handoff,
-            "predictions": top_predictions(mean, self._spec.labels, self._job.top),
-            "views": [self._view(slot) for slot in slots],
-            "video": video,
-            "timing_ms": {stage: round(ms, 2) for stage, ms in timing.items()},
+            **self._findings.result(known),
+            "timing_ms": self._clock.timing_ms(self._job.spool_ms),
         }
         if self._job.views == AUTO:
-            reason = "all" if len(slots) == self._expected else "decided"
-            result["auto"] = {"planned": self._expected, "used": len(slots), "reason": reason}
+            reason = "all" if known == planned else "decided"
+            result["auto"] = {"planned": planned, "used": known, "reason": reason}
         return result
 
 
