@@ -11,17 +11,22 @@ TEST_PROJECT ?= cliplane-test
 TEST_PORT ?= 18080
 # Real clips beside the checkout are used where they are.
 export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/tests)
-IN_TESTS = docker run --rm --network none -v $(CURDIR):$(CURDIR) -w $(CURDIR) -e PYTHONPATH=$(CURDIR)/services/web/src:$(CURDIR)/services/client/src cliplane-test:$(TAG)
+# ruff, mypy, pytest, … of the locked requirements, without an image.
+TOOLS = .ci/tools
 TAG = $(or $(IMAGE_TAG),dev)
 BUILD = docker build -q -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
 # An image that was loaded (`docker load`) is not built anew without internet.
 BUILD_OR_HAVE = $(BUILD) || { docker image inspect cliplane-$(1):$(TAG) >/dev/null && echo "cliplane-$(1):$(TAG) is used as it is"; }
+SHELLS = .ci/run .ci/engine .ci/tools services/triton/export/run
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
+UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up down logs ps test fuzz bench model engines model-rm test-models test-bench study smoke lint fmt shell clean lock
+.PHONY: help up down logs ps test fuzz bench model engines model-rm test-models test-bench study smoke lint fmt unit shell clean lock
 
 help: ## print this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+##@ Run the stack
 
 up: ## build and start the stack, and wait until it can answer (GPU=1: on a GPU host)
 	$(COMPOSE) up -d --build
@@ -36,31 +41,18 @@ logs: ## follow the logs
 ps: ## what runs, and how it is
 	$(COMPOSE) ps
 
-test: ## build, start a stack for the tests, run all of them in their container, stop it (ARGS="-k name")
-	$(TEST_COMPOSE) --profile tests build -q
-	$(TEST_COMPOSE) up -d
-	code=0; $(TEST_COMPOSE) run --rm tests pytest $(ARGS) || code=$$?; \
-	  $(TEST_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
+smoke: ## check a running stack over HTTP alone, without Docker: make smoke BASE=https://host
+	@test -d .venv-smoke || (python3 -m venv .venv-smoke && .venv-smoke/bin/pip -q install --require-hashes -r tests/e2e/requirements.txt)
+	BASE=$(or $(BASE),http://127.0.0.1:8080) .venv-smoke/bin/pytest -q -p no:cacheprovider tests/e2e
 
-test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (builds an image of 7 GB)
-	$(call BUILD,exporter)
-	$(MAKE) test ARGS="tests/models $(ARGS)"
+shell: ## a shell in the web container
+	$(COMPOSE) exec web bash
 
-test-bench: ## a short run of every benchmark (builds an image of 2 GB)
-	docker compose -f bench/compose.yaml build -q
-	$(MAKE) test ARGS="tests/bench $(ARGS)"
+clean: down ## remove the stack, its images and what the tests left
+	-docker image rm $(foreach name,web triton test,cliplane-$(name):$(TAG))
+	rm -rf .venv .venv-smoke artifacts
 
-fuzz: ## ten thousand mutated videos against the tests' stack (MUTANTS=n)
-	$(MAKE) test ARGS="tests/integration/test_fuzz.py -s" MUTANTS=$(or $(MUTANTS),10000)
-
-bench: ## measure, and write docs/benchmarks.md from it (ONLY="handoff floor peers upload growth length start readers overlap views")
-	docker compose build -q
-	$(call BUILD,exporter)
-	EXPORTER=cliplane-exporter:$(TAG) docker compose -f bench/compose.yaml run --rm --build bench python -m bench.run $(ONLY)
-
-study: ## is shrinking before the upload worth it? Measure, and write docs/shrinking.md (ONLY="encode send_20")
-	docker compose build -q
-	docker compose -f bench/compose.yaml run --rm --build bench python -m bench.study $(ONLY)
+##@ Models
 
 model: ## bring a model, or a new version: NAME=x3d_s (CHECKPOINT= LABELS= AS= SAMPLING= PRECISION=f32|bf16)
 	@$(call BUILD_OR_HAVE,exporter)
@@ -75,24 +67,16 @@ model-rm: ## take a model away: NAME=x3d_s
 	@test "$(NAME)" = "$(notdir $(NAME))" -a -f "services/triton/models/$(NAME)/config.pbtxt" || { echo "make model-rm: there is no model '$(NAME)'"; exit 1; }
 	mkdir -p services/triton/.models.old && mv "services/triton/models/$(NAME)" services/triton/.models.old/ && rm -rf services/triton/.models.old
 
-smoke: ## check a running stack over HTTP alone, without Docker: make smoke BASE=https://host
-	@test -d .venv-smoke || (python3 -m venv .venv-smoke && .venv-smoke/bin/pip -q install --require-hashes -r tests/e2e/requirements.txt)
-	BASE=$(or $(BASE),http://127.0.0.1:8080) .venv-smoke/bin/pytest -q -p no:cacheprovider tests/e2e
+##@ Change the code
 
-lint: ## ruff, mypy, import rules, shellcheck, hadolint
-	$(TEST_COMPOSE) --profile tests build -q tests
-	$(IN_TESTS) sh -c 'ruff format --check $(PY) && ruff check $(PY) && mypy && lint-imports && shellcheck .ci/run .ci/engine services/triton/export/run && hadolint docker/*.Dockerfile'
+unit: ## unit tests, in seconds and without an image: T=tests/unit/test_sampling.py ARGS="-k name"
+	@$(TOOLS) pytest $(or $(T),tests/unit) $(ARGS)
 
-fmt: ## format the code
-	$(TEST_COMPOSE) --profile tests build -q tests
-	$(IN_TESTS) sh -c 'ruff format $(PY) && ruff check --fix $(PY)'
+fmt: ## format the code, without an image
+	@$(TOOLS) sh -c 'ruff format $(PY) && ruff check --fix $(PY)'
 
-shell: ## a shell in the web container
-	$(COMPOSE) exec web bash
-
-clean: down ## remove the stack, its images and what the tests left
-	-docker image rm $(foreach name,web triton test,cliplane-$(name):$(TAG))
-	rm -rf .venv-smoke artifacts
+lint: ## ruff, mypy, import rules, shellcheck, hadolint, without an image
+	@$(TOOLS) sh -c 'ruff format --check $(PY) && ruff check $(PY) && mypy && lint-imports && shellcheck $(SHELLS) && hadolint docker/*.Dockerfile'
 
 lock: ## pin the dependencies again, with hashes (needs uv)
 	cd services/web && $(UV) pyproject.toml -o requirements.txt && $(UV) pyproject.toml --group test -o requirements-test.txt && $(UV) pyproject.toml --group lint -o requirements-lint.txt
@@ -100,4 +84,33 @@ lock: ## pin the dependencies again, with hashes (needs uv)
 	$(UV) bench/requirements.in -o bench/requirements.txt
 	cd services/triton/export/exporter && $(UV) requirements.in -o requirements.txt
 	cd tests/e2e && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate requirements.in -o requirements.txt
-UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
+
+##@ Test everything
+
+test: ## build, start a stack for the tests, run all of them in their container, stop it (T=tests/e2e ARGS="-k name")
+	$(TEST_COMPOSE) --profile tests build -q
+	$(TEST_COMPOSE) up -d
+	code=0; $(TEST_COMPOSE) run --rm tests pytest $(T) $(ARGS) || code=$$?; \
+	  $(TEST_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
+
+test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (builds an image of 7 GB)
+	$(call BUILD,exporter)
+	$(MAKE) test ARGS="tests/models $(ARGS)"
+
+test-bench: ## a short run of every benchmark (builds an image of 2 GB)
+	docker compose -f bench/compose.yaml build -q
+	$(MAKE) test ARGS="tests/bench $(ARGS)"
+
+fuzz: ## ten thousand mutated videos against the tests' stack (MUTANTS=n)
+	$(MAKE) test ARGS="tests/integration/test_fuzz.py -s" MUTANTS=$(or $(MUTANTS),10000)
+
+##@ Measure
+
+bench: ## measure, and write docs/benchmarks.md from it (ONLY="handoff floor peers upload growth length start readers overlap views")
+	docker compose build -q
+	$(call BUILD,exporter)
+	EXPORTER=cliplane-exporter:$(TAG) docker compose -f bench/compose.yaml run --rm --build bench python -m bench.run $(ONLY)
+
+study: ## is shrinking before the upload worth it? Measure, and write docs/shrinking.md (ONLY="encode send_20")
+	docker compose build -q
+	docker compose -f bench/compose.yaml run --rm --build bench python -m bench.study $(ONLY)

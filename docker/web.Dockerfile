@@ -29,12 +29,15 @@ RUN mkdir /vendor && cd node_modules \
  && cp swagger-ui-dist/swagger-ui-bundle.js swagger-ui-dist/swagger-ui.css /vendor/ \
  && cp swagger-ui-dist/LICENSE /vendor/swagger-ui.LICENSE.txt && gzip -9 --keep /vendor/*.js /vendor/*.css
 
-FROM debian:trixie-slim AS web
+FROM debian:trixie-slim AS base
 # nginx-light: the server without modules. python3: runs the environment.
 RUN apt-get update && apt-get install -y --no-install-recommends nginx-light python3 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /etc/nginx/sites-enabled \
  && groupadd --gid 10000 cliplane && useradd --uid 10002 --gid cliplane --no-create-home web \
  && install -d -o web -g cliplane /spool /run/cliplane
+ENV PATH=/opt/venv/bin:/usr/sbin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+
+FROM base AS web
 COPY --chmod=0644 nginx/nginx.conf nginx/problems.conf /etc/nginx/
 COPY --chmod=0644 supervisor /etc/supervisor
 COPY --chmod=0644 services/web/gunicorn.conf.py /etc/cliplane/
@@ -43,23 +46,19 @@ COPY --from=page /vendor /srv/static/vendor
 # Whatever umask the checkout was made with: the uid that serves these files can read them.
 RUN chmod -R a+rX /srv/static /etc/supervisor /etc/cliplane
 COPY --from=package /opt/venv /opt/venv
-ENV PATH=/opt/venv/bin:/usr/sbin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10002:10000
 EXPOSE 8080
 ENTRYPOINT ["python", "-m", "cliplane.boot"]
 
-FROM web AS test
-USER 0
+# Without the code, which the tests mount: an edit installs nothing anew.
+FROM base AS test
 # docker-cli, docker-compose: the tests kill and restart containers. chromium: the page is tested in it. iproute2: tc, for
 # `make study`.
 RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose chromium iproute2 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
+COPY --from=python /opt/venv /opt/venv
 COPY services/web/requirements-test.txt services/web/requirements-lint.txt /tmp/
-RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=python,source=/opt/venv,target=/opt/pip \
-    PYTHONPATH=/opt/pip/lib/python3.13/site-packages /opt/venv/bin/python -m pip install --no-deps --require-hashes \
-      -r /tmp/requirements-test.txt \
- && PYTHONPATH=/opt/pip/lib/python3.13/site-packages /opt/venv/bin/python -m pip install --no-deps --require-hashes \
-      -r /tmp/requirements-lint.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/venv/bin/python -m pip install --no-deps --require-hashes -r /tmp/requirements-test.txt -r /tmp/requirements-lint.txt
 WORKDIR /cliplane
-ENTRYPOINT []
 CMD ["pytest", "tests"]
