@@ -181,7 +181,7 @@ def compared(client: Client, short_side: int, path: Path) -> dict[str, Compared]
     return found
 
 
-def encode(_: Client, short_side: int) -> dict[str, object]:
+def encode(_: Client, short_side: int) -> dict[str, Any]:
     """What shrinking the phone's clip takes and leaves, from the 10 s that it repeats, the variants in turns.
 
     The fastest turn counts: what else runs on the machine can only make one slower.

@@ -12,6 +12,7 @@ import sys
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -45,7 +46,7 @@ def encoded(source: Path, folder: Path, size: str, codec: str, gop: int, *, low_
     options = _OPTIONS[CODECS[codec]] | (_LOW_RATE if low_rate else {})
     new = path.with_suffix(".new")
     with av.open(str(new), "w", format="mp4", options={"movflags": "faststart"}) as output:
-        stream = output.add_stream(CODECS[codec], rate=FPS, options=options)
+        stream = cast(av.VideoStream, output.add_stream(CODECS[codec], rate=FPS, options=options))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.gop_size = gop
         for t in range(FPS * SECONDS):
@@ -77,7 +78,7 @@ def repeated(short: Path, folder: Path, seconds: int) -> Path:
             with av.open(str(short)) as container:
                 source = container.streams.video[0]
                 stream = stream or output.add_stream_from_template(source)
-                shift = round(turn * SECONDS / Fraction(source.time_base))
+                shift = round(turn * SECONDS / cast(Fraction, source.time_base))
                 for packet in container.demux(source):
                     if packet.dts is not None and packet.pts is not None:
                         packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream

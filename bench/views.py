@@ -74,13 +74,14 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="number of the first video: other numbers, other videos")
     args = parser.parse_args()
-    answers: dict[object, list[dict[str, object]]] = {}
-    ms: dict[object, list[float]] = {}
+    answers: dict[int | str, list[dict[str, object]]] = {}
+    ms: dict[int | str, list[float]] = {}
     models = repository.models_of(args.work, MODEL)
     with running("views", models, MODEL) as stack, httpx.Client(base_url=stack.base, timeout=60) as http:
         for number in range(args.first, args.first + args.videos):
             body = video(number)
-            for views in (*VIEWS, "auto"):
+            asked: tuple[int | str, ...] = (*VIEWS, "auto")
+            for views in asked:
                 began = time.perf_counter()
                 answer = http.post("/v1/classify", params={"views": views, "top": 9}, content=body).raise_for_status()
                 ms.setdefault(views, []).append((time.perf_counter() - began) * 1000)

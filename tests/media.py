@@ -9,6 +9,7 @@ import io
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -55,7 +56,8 @@ def _bilinear(source: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     fx, fy = (x - x0)[..., None], (y - y0)[..., None]
     top = source[y0, x0] * (1 - fx) + source[y0, x0 + 1] * fx
     bottom = source[y0 + 1, x0] * (1 - fx) + source[y0 + 1, x0 + 1] * fx
-    return (top * (1 - fy) + bottom * fy).astype(np.uint8)
+    blend: np.ndarray = (top * (1 - fy) + bottom * fy).astype(np.uint8)
+    return blend
 
 
 def encode(
@@ -78,7 +80,7 @@ def encode(
         stream = None
         for frame in frames:
             if stream is None:
-                stream = output.add_stream(codec, rate=Fraction(fps), options=options or {})
+                stream = cast(av.VideoStream, output.add_stream(codec, rate=Fraction(fps), options=options or {}))
                 stream.height, stream.width = frame.shape[:2]
                 stream.pix_fmt = pixels
             output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
@@ -135,11 +137,11 @@ def irregular(times_ms: list[int], **move: object) -> bytes:
     return file.getvalue()
 
 
-def turned(degrees: int, **move: object) -> bytes:
+def turned(degrees: int, **move: Any) -> bytes:
     """A short MP4 with a display matrix: it was filmed with the camera on its side."""
     plain = io.BytesIO(clip(**move))
     file = io.BytesIO()
-    with av.open(plain) as source, av.open(file, "w", format="mp4") as output:
+    with av.open(plain, "r") as source, av.open(file, "w", format="mp4") as output:
         stream = output.add_stream_from_template(source.streams.video[0])
         stream.set_display_rotation(degrees)
         for packet in source.demux(video=0):

@@ -30,4 +30,4 @@ if __name__ == "__main__":
     # Its object store is a quarter of the memory unless it is told otherwise; nothing goes through it here.
     ray.init(num_cpus=WORKERS + 1, object_store_memory=100 * 2**20, include_dashboard=False)
     serve.start(http_options={"host": "0.0.0.0", "port": 8000})
-    serve.run(Classify.bind(), blocking=True)
+    serve.run(Classify.bind(), blocking=True)  # type: ignore[attr-defined]  # by its decorator

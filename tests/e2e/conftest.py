@@ -17,11 +17,11 @@ def http() -> Iterator[httpx.Client]:
     with httpx.Client(base_url=os.environ.get("BASE", "http://127.0.0.1:8080"), timeout=60) as client:
         deadline = time.monotonic() + 60
         while True:
+            last: object
             try:
                 answer = client.get("/readyz")
             except httpx.TransportError as exc:
-                answer = None
-                last: object = exc
+                last = exc
             else:
                 if answer.status_code == 200:
                     break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import httpx
@@ -20,8 +21,8 @@ def _the_next_request_is_right(http: httpx.Client) -> Iterator[None]:
     assert answer.json()["predictions"][0]["label"] == "tilt_down"
 
 
-def classified(http: httpx.Client, body: bytes, **query: object) -> dict[str, Any]:
-    answer = http.post("/v1/classify", content=body, params={"top": 1, **query})  # type: ignore[arg-type]
+def classified(http: httpx.Client, body: bytes, **query: int | str) -> dict[str, Any]:
+    answer = http.post("/v1/classify", content=body, params={"top": 1, **query})
     assert answer.status_code == 200, answer.text
     result: dict[str, Any] = answer.json()
     return result
@@ -137,7 +138,7 @@ def test_a_video_that_grows_into_a_bomb_on_the_way_is_refused(http: httpx.Client
 
 def test_a_very_long_video_of_few_frames_is_answered(http: httpx.Client) -> None:
     frames = media.moving_camera("static", frames=100)
-    body = media.encode(frames, fps=media.Fraction(1, 60))
+    body = media.encode(frames, fps=Fraction(1, 60))
     assert classified(http, body)["video"]["duration_s"] == 6000
 
 

@@ -38,7 +38,7 @@ def test_the_example_video_is_answered_as_in_the_example(
 ) -> None:
     assert content_type in operation["requestBody"]["content"]
     video = example_video(http, operation, content_type)
-    params = {"model": "camera_motion", "views": 2, "top": 2}
+    params: dict[str, str | int] = {"model": "camera_motion", "views": 2, "top": 2}
     if content_type == "multipart/form-data":
         answer = http.post(CLASSIFY, params=params, files={"video": ("example.mp4", video)})
     else:
@@ -60,8 +60,11 @@ def test_every_example_of_a_parameter_is_taken(http: httpx.Client, operation: di
     tried = 0
     for parameter in operation["parameters"]:
         for example in parameter["examples"].values():
-            place = {"query": "params", "header": "headers"}[parameter["in"]]
-            answer = http.post(CLASSIFY, content=video, **{place: {parameter["name"]: str(example["value"])}})
+            given = {parameter["name"]: str(example["value"])}
+            place = parameter["in"]
+            assert place in ("query", "header")
+            params, headers = (given, {}) if place == "query" else ({}, given)
+            answer = http.post(CLASSIFY, content=video, params=params, headers=headers)
             assert answer.status_code == 200, (parameter["name"], answer.text)
             tried += 1
     assert tried >= len(operation["parameters"])

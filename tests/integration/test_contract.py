@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import Any
 
 import httpx
 import pytest
@@ -54,7 +55,7 @@ def test_every_operation_keeps_its_contract(
 ) -> None:
     @given(case=description[path][method].as_strategy(generation_mode=mode))
     @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
-    def keeps(case: schemathesis.Case) -> None:
+    def keeps(case: schemathesis.Case[Any]) -> None:
         answer = case.call(timeout=30)
         # Schemathesis does not count 414 among the refusals of a bad query.
         case.validate_response(answer, excluded_checks=[negative_data_rejection] if answer.status_code == 414 else [])

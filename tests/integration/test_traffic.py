@@ -30,7 +30,7 @@ def test_two_lanes_with_different_videos_never_cross_answers(ready: Stack) -> No
             headers={"X-Request-ID": name},
             timeout=60,
         ).json()
-        return answer["request_id"] == name and answer["predictions"] == expected[label]
+        return bool(answer["request_id"] == name and answer["predictions"] == expected[label])
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert all(pool.map(one, range(200)))
@@ -157,7 +157,7 @@ def test_nothing_of_a_file_reaches_a_log(ready: Stack) -> None:
     assert marker.encode() in named
     for body in (named, broken, bytes(good[:at]) + marker.encode() + bytes(good[at:]), marker.encode() * 100):
         for upload in ({"content": body}, {"files": {"video": (f"{marker}.mp4", body)}}):
-            httpx.post(f"{BASE}/v1/classify", headers={"X-Request-ID": name}, timeout=60, **upload)  # type: ignore[arg-type]
+            httpx.post(f"{BASE}/v1/classify", headers={"X-Request-ID": name}, timeout=60, **upload)
 
     def answered() -> int:
         return sum(line["event"] == "access" and line["request_id"] == name for line in ready.log(since=began))

@@ -71,13 +71,15 @@ def test_a_checkpoint_is_exported_served_and_answers_as_pytorch(
     assert max(parity["max_difference"].values()) <= 1e-4
 
     wait_until(lambda: name in served(), seconds=90, what="Triton has loaded it, without a restart")
-    query = {"model": name, "views": 2, "top": classes}
+    query: dict[str, str | int] = {"model": name, "views": 2, "top": classes}
     answer = httpx.post(f"{BASE}/v1/classify", params=query, content=video.read_bytes(), timeout=120)
     assert answer.status_code == 200, answer.text
 
     model = next(m for m in httpx.get(f"{BASE}/v1/models").json()["models"] if m["name"] == name)
     cut = model["sampling"]
-    sampling = Sampling(cut["clip_length"], cut["temporal_stride"], cut["short_side"], *cut["crop"], clips=2, crops=1)
+    sampling = Sampling(
+        cut["clip_length"], cut["temporal_stride"], cut["short_side"], cut["crop"][0], cut["crop"][1], 2, 1
+    )
     np.save(work / "views.npy", views_of(video, sampling))
     assert run("-c", PYTORCH, network, checkpoint, work / "views.npy", work / "expected.npy").returncode == 0
     expected = np.load(work / "expected.npy")

@@ -30,7 +30,7 @@ class Traffic:
     def __init__(self, model: str, body: bytes) -> None:
         self.answers: list[Answer] = []  # as they came
         self._stop = threading.Event()
-        self._query = {"model": model, "views": 2}
+        self._query: dict[str, str | int] = {"model": model, "views": 2}
         self._threads = [threading.Thread(target=self._run, args=(body,)) for _ in range(2)]
         for thread in self._threads:
             thread.start()

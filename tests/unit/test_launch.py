@@ -33,8 +33,11 @@ def test_a_configuration_is_named_only_when_asked_for(launch: ModuleType) -> Non
     assert "--model-config-name=gpu" in launch.command("", {"MODEL_CONFIG_NAME": "gpu"}, Path("/b"))
 
 
-def test_only_its_own_old_segments_are_removed(launch: ModuleType, tmp_path: Path) -> None:
-    launch.SHM, launch.MARKER = tmp_path, tmp_path / "cliplane-triton"
+def test_only_its_own_old_segments_are_removed(
+    launch: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "SHM", tmp_path)
+    monkeypatch.setattr(launch, "MARKER", tmp_path / "cliplane-triton")
     (tmp_path / "triton_python_old").touch()
     (tmp_path / "cliplane-1-2-3").touch()
     launch.MARKER.touch(mode=0o400)
@@ -42,14 +45,19 @@ def test_only_its_own_old_segments_are_removed(launch: ModuleType, tmp_path: Pat
     assert {path.name for path in tmp_path.iterdir()} == {"cliplane-1-2-3", "cliplane-triton"}
 
 
-def test_a_link_or_a_file_of_somebody_else_does_not_stop_the_start(launch: ModuleType, tmp_path: Path) -> None:
-    launch.SHM, launch.MARKER = tmp_path, tmp_path / "cliplane-triton"
+def test_a_link_or_a_file_of_somebody_else_does_not_stop_the_start(
+    launch: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "SHM", tmp_path)
+    monkeypatch.setattr(launch, "MARKER", tmp_path / "cliplane-triton")
     (tmp_path / "triton_python_link").symlink_to(tmp_path / "nowhere")
     launch.prepare_shared_memory()
     assert {path.name for path in tmp_path.iterdir()} == {"cliplane-triton"}
 
 
-def test_only_a_backend_process_that_nobody_waited_for_is_dead(launch: ModuleType, tmp_path: Path) -> None:
+def test_only_a_backend_process_that_nobody_waited_for_is_dead(
+    launch: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for pid, text in {
         "10": "10 (triton_python_b) Z 7 7",
         "11": "11 (triton_python_b) S 7 7",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -151,7 +152,7 @@ def test_a_request_is_done_when_both_the_decoder_and_the_engine_are(decoder_firs
     schedule = Schedule(1, 8)
     decoded(schedule, 1)
     schedule.next_call()
-    steps = [schedule.decoding_ended, lambda: schedule.inferred(0)]
+    steps: list[Callable[[], object]] = [schedule.decoding_ended, lambda: schedule.inferred(0)]
     for step in steps if decoder_first else reversed(steps):
         assert not schedule.is_done()
         step()

@@ -75,7 +75,8 @@ def encoded(frames: Iterator[np.ndarray], path: Path, crf: int) -> None:
                 stream.height, stream.width = frame.shape[:2]
                 stream.pix_fmt = "yuv420p"
             output.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
-        output.mux(stream.encode())
+        if stream is not None:
+            output.mux(stream.encode())
 
 
 def sampled(path: Path) -> np.ndarray:

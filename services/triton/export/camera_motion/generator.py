@@ -78,7 +78,7 @@ def _motion(rng: np.random.Generator, label: int, held_out: bool) -> np.ndarray:
     steps = CLIP_LENGTH - 1
     motion = np.zeros((steps, 4))
     name = LABELS[label]
-    shake = rng.choice([0.0, 0.0, 0.3, 1.0]) * rng.uniform(0.0, 0.01)
+    shake = float(rng.choice([0.0, 0.0, 0.3, 1.0])) * rng.uniform(0.0, 0.01)
     if name == "static":
         motion += rng.uniform(-1, 1, 4) ** 3 * STATIC_DRIFT  # mostly much less
         shake = min(shake, 0.006)
@@ -184,7 +184,9 @@ def _with_foreground(rng: np.random.Generator, frames: np.ndarray, textures: Col
         radii = rng.uniform(0.05, 0.4, 2) * SIDE
         for t in range(CLIP_LENGTH):
             x, y = centre + velocity * t
-            moved = cv2.warpAffine(source, np.float32([[1, 0, x], [0, 1, y]]), (SIDE, SIDE), borderMode=cv2.BORDER_WRAP)
+            moved = cv2.warpAffine(
+                source, np.array([[1, 0, x], [0, 1, y]], np.float32), (SIDE, SIDE), borderMode=cv2.BORDER_WRAP
+            )
             distance = ((xs - x) / radii[0]) ** 2 + ((ys - y) / radii[1]) ** 2
             alpha = np.clip((1.15 - distance) / 0.3, 0, 1)[..., None]
             frames[t] = (frames[t] * (1 - alpha) + moved * alpha).astype(np.uint8)
@@ -193,7 +195,7 @@ def _with_foreground(rng: np.random.Generator, frames: np.ndarray, textures: Col
 
 def _degrade(rng: np.random.Generator, frames: np.ndarray) -> np.ndarray:
     """What cameras, codecs and editors do to a clip."""
-    out = frames.astype(np.float32)
+    out: np.ndarray = frames.astype(np.float32)
     gain = rng.uniform(0.6, 1.3) * np.linspace(1, 1 + rng.normal(0, 0.12), CLIP_LENGTH)
     out = (out - 128) * rng.uniform(0.5, 1.3) + 128
     out = out * gain[:, None, None, None] + rng.normal(0, 12)

@@ -33,7 +33,7 @@ def clips(sampling: Sampling, count: int, videos: Path | None) -> Clips:
             cut[path.name] = _of_video(path, sampling, count)
         except (av.error.FFmpegError, IndexError):  # no video, or a broken one
             continue
-    found = []
+    found: list[np.ndarray] = []
     while len(found) < count and any(cut.values()):
         found += [views.pop(0) for views in cut.values() if views]
     found = found[:count]

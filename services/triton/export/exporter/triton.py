@@ -31,8 +31,8 @@ def answers(name: str, version: int, frames: np.ndarray) -> np.ndarray:
         TritonFailed: there are none, and why.
     """
     _wait_until_loaded(name, version)
-    tensor = {"name": "frames", "shape": frames.shape, "datatype": "UINT8"}
-    tensor["parameters"] = {"binary_data_size": frames.nbytes}
+    size = {"binary_data_size": frames.nbytes}
+    tensor = {"name": "frames", "shape": frames.shape, "datatype": "UINT8", "parameters": size}
     head = json.dumps({"inputs": [tensor]}).encode()
     length = {"Inference-Header-Content-Length": str(len(head))}
     try:
@@ -52,7 +52,9 @@ def _wait_until_loaded(name: str, version: int) -> None:
             if time.monotonic() > started + START_S:
                 raise TritonFailed(f"Triton does not answer: {exc}") from exc
             index = []
-        there = next((one for one in index if (one["name"], one.get("version")) == (name, str(version))), {})
+        there: dict[str, str] = next(
+            (one for one in index if (one["name"], one.get("version")) == (name, str(version))), {}
+        )
         if there.get("state") == "READY":
             return
         if there.get("state") == "UNAVAILABLE" and there.get("reason"):

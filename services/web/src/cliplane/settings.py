@@ -59,7 +59,7 @@ class Settings:
     shared_memory: bool = _setting(True, "hand frames over in shared memory; false: in the gRPC message")
     log_level: str = _setting("info", "debug, info, warning or error")
 
-    def decoder_limits(self) -> dict[str, int | float | str]:
+    def decoder_limits(self) -> dict[str, typing.Any]:
         """What the decoder holds a video to: the fields of its `Limits`."""
         names = ("max_pixels", "max_duration_s", "max_frames", "max_streams", "codecs")
         return {name: getattr(self, name) for name in names}
