@@ -10,14 +10,15 @@ export BENCH_IMAGE = cliplane-bench:$(TAG)
 TEST_PROJECT ?= cliplane-test
 TEST_PORT ?= 18080
 # Real clips beside the checkout are used where they are.
-export VIDEOS ?= $(firstword $(wildcard $(CURDIR)/../shared/videos) $(CURDIR)/tests)
+export VIDEOS ?= $(CURDIR)/$(firstword $(wildcard ../shared/videos) tests)
 # ruff, mypy, pytest, … of the locked requirements, without an image.
 TOOLS = .ci/tools
-TAG = $(or $(IMAGE_TAG),dev)
+TAG := $(shell host/setting IMAGE_TAG dev)
+export IMAGE_TAG := $(TAG)
 BUILD = docker build -q -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
 # An image that was loaded (`docker load`) is not built anew without internet.
 BUILD_OR_HAVE = $(BUILD) || { docker image inspect cliplane-$(1):$(TAG) >/dev/null && echo "cliplane-$(1):$(TAG) is used as it is"; }
-SHELLS = .ci/run .ci/engine .ci/tools services/triton/export/run
+SHELLS = .ci/run .ci/engine .ci/tools host/* services/triton/export/run
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
@@ -29,28 +30,26 @@ help: ## print this list
 ##@ Run the stack
 
 up: ## build and start the stack, and wait until it can answer (GPU=1: on a GPU host)
-	$(COMPOSE) up -d --build
-	@docker compose exec -T web python -m cliplane.wait
+	@host/up
 
 down: ## stop the stack and remove it
 	$(COMPOSE) down --volumes --remove-orphans
 
 logs: ## follow the logs
-	$(COMPOSE) logs -f --no-log-prefix
+	@$(COMPOSE) logs -f --no-log-prefix --no-color | sed -u "s/^\x1b\[2K//"  # Compose clears the line, even in a pipe
 
 ps: ## what runs, and how it is
 	$(COMPOSE) ps
 
-smoke: ## check a running stack over HTTP alone, without Docker: make smoke BASE=https://host
-	@test -d .venv-smoke || (python3 -m venv .venv-smoke && .venv-smoke/bin/pip -q install --require-hashes -r tests/e2e/requirements.txt)
-	BASE=$(or $(BASE),http://127.0.0.1:8080) .venv-smoke/bin/pytest -q -p no:cacheprovider tests/e2e
+smoke: ## check a running stack over HTTP alone: make smoke BASE=https://host (or HTTP_PORT=8080)
+	@BASE=$(or $(BASE),http://127.0.0.1:$(shell host/setting HTTP_PORT 8080)) $(TOOLS) pytest tests/e2e $(ARGS)
 
 shell: ## a shell in the web container
 	$(COMPOSE) exec web bash
 
 clean: down ## remove the stack, its images and what the tests left
 	-docker image rm $(foreach name,web triton test,cliplane-$(name):$(TAG))
-	rm -rf .venv .venv-smoke artifacts
+	rm -rf .venv artifacts
 
 ##@ Models
 
@@ -83,7 +82,6 @@ lock: ## pin the dependencies again, with hashes (needs uv)
 	cd services/triton && $(UV) requirements.in -o requirements.txt && $(UV) --no-deps tritonserver.in -o tritonserver.txt
 	$(UV) bench/requirements.in -o bench/requirements.txt
 	cd services/triton/export/exporter && $(UV) requirements.in -o requirements.txt
-	cd tests/e2e && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate requirements.in -o requirements.txt
 
 ##@ Test everything
 

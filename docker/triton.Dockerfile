@@ -43,6 +43,8 @@ COPY --from=build /opt/libtriton_openvino.so /opt/backends/openvino/
 RUN ln -s /opt/venv/lib/python3.13/site-packages/pytriton/tritonserver /opt/tritonserver
 COPY services/triton/launch.py /opt/launch.py
 COPY services/triton/models /models
+# Whatever umask the checkout was made with.
+RUN chmod -R a+rX /opt/launch.py /models
 # The stub looks for the environment's packages by the python on PATH.
 ENV PATH=/opt/venv/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1
 USER 10001:10000

@@ -16,6 +16,15 @@ from cliplane.media import CONTAINERS
 
 PREFIX = "CLIPLANE_"
 
+CLIENT_S_OWN = frozenset({"CLIPLANE_BASE", "CLIPLANE_KEY"})
+"""The client's variables, which may stand in the same shell or file."""
+
+CODECS = (
+    *("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mpeg1video", "mpeg2video", "msmpeg4v2", "msmpeg4v3"),
+    *("mjpeg", "prores", "theora", "vc1", "wmv3", "h263"),
+)
+"""Video formats that the reader has been tried with, by FFmpeg's names."""
+
 MIB = 1024 * 1024
 
 
@@ -44,10 +53,7 @@ class Settings:
     max_frames: int = _setting(1_000_000, "most frames of a video; more gets 422", low=1)
     max_streams: int = _setting(16, "most streams in a file; more gets 422", low=1)
     containers: str = _setting(",".join(CONTAINERS), "containers that may reach a demuxer, of these; another gets 415")
-    codecs: str = _setting(
-        "h264,hevc,av1,vp8,vp9,mpeg4,mpeg1video,mpeg2video,msmpeg4v2,msmpeg4v3,mjpeg,prores,theora,vc1,wmv3,h263",
-        "video formats that may be decoded, by FFmpeg's names; another gets 422",
-    )
+    codecs: str = _setting(",".join(CODECS), "video formats that may be decoded, of these; another gets 422")
     reader: str = _setting("pyav", "what reads the frames: pyav or decord")
     decoder_threads: int = _setting(
         0, "threads of a decoder that work at once; 0: CPUs / requests there are", low=0, high=64
@@ -84,7 +90,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     fields = {variable_name(f.name): f for f in dataclasses.fields(Settings)}
     values: dict[str, object] = {}
     for variable, text in environ.items():
-        if not variable.startswith(PREFIX):
+        if not variable.startswith(PREFIX) or variable in CLIENT_S_OWN:
             continue
         if variable not in fields:
             raise SettingsError(f"{variable}: there is no such setting")
@@ -96,8 +102,13 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingsError(f"CLIPLANE_LOG_LEVEL={settings.log_level!r}: debug, info, warning or error")
-    if unknown := set(settings.containers.split(",")) - set(CONTAINERS):
-        raise SettingsError(f"CLIPLANE_CONTAINERS: {unknown.pop()!r} is none of {', '.join(CONTAINERS)}")
+    for variable, listed, known in (
+        ("CLIPLANE_CONTAINERS", settings.containers, CONTAINERS),
+        ("CLIPLANE_CODECS", settings.codecs, CODECS),
+    ):
+        for name in listed.split(","):
+            if name not in known:
+                raise SettingsError(f"{variable}: {name!r} is none of {', '.join(known)}")
     if settings.reader not in ("pyav", "decord"):
         raise SettingsError(f"CLIPLANE_READER={settings.reader!r}: pyav or decord")
     if settings.infer_timeout_s > settings.request_timeout_s:
