@@ -89,7 +89,7 @@ def test_who_sends_is_told_how_much_has_gone(client: Client, clip: Path) -> None
 def test_many_at_once_from_asyncio(clip: Path) -> None:
     async def run() -> list[str]:
         async with AsyncClient(BASE) as client:
-            assert (await client.health())["status"] == "ready"
+            assert (await client.health()).status == "ready"
             assert [model.name for model in await client.models() if model.is_default] == ["camera_motion"]
             answers = await asyncio.gather(*(client.classify(clip, top=1) for _ in range(6)))
             return [answer.predictions[0].label for answer in answers]

@@ -10,13 +10,15 @@ from cliplane_client.errors import (
     CannotConnect,
     ClientError,
     Failed,
+    InvalidAddress,
+    InvalidResponse,
     NoAnswer,
     NotReady,
     Problem,
     Refused,
     TimedOut,
 )
-from cliplane_client.results import Model, Prediction, Result, Video, View
+from cliplane_client.results import Health, Model, Prediction, Result, Sampling, Video, View
 from cliplane_client.shrinking import Shrinking, shrink
 
 __all__ = [
@@ -27,6 +29,9 @@ __all__ = [
     "ClientError",
     "Event",
     "Failed",
+    "Health",
+    "InvalidAddress",
+    "InvalidResponse",
     "Model",
     "NoAnswer",
     "NotReady",
@@ -34,6 +39,7 @@ __all__ = [
     "Problem",
     "Refused",
     "Result",
+    "Sampling",
     "Shrinking",
     "TimedOut",
     "Video",

@@ -1,8 +1,9 @@
-"""What a server answers, as results, events and errors: nothing is sent here."""
+"""What a server answers, as events and errors, within bounds: nothing is sent here, and nothing is believed."""
 
 from __future__ import annotations
 
-import json
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,7 +12,13 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from cliplane_client.errors import CannotConnect, NoAnswer, Problem, problem
+from cliplane_client.errors import CannotConnect, InvalidResponse, NoAnswer, Problem, problem
+from cliplane_client.results import Result, Video, View, convert, decoded
+
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+"""Largest answer that is read: some hundred views with all labels of a large model."""
+
+_TYPES = {"video": Video, "view": View, "result": Result}
 
 
 class Event(NamedTuple):
@@ -39,74 +46,114 @@ def translated() -> Iterator[None]:
         raise CannotConnect(f"{type(exc).__name__}: {exc}") from exc
 
 
-def body_of(answer: httpx.Response) -> dict[str, Any]:
+class Bounds:
+    """How much of one answer is taken, and for how long. httpx's own limit is for each read: a server that sends a byte
+    now and then would never reach it."""
+
+    def __init__(self, answer: httpx.Response, timeout_s: float) -> None:
+        """Raises:
+        InvalidResponse: the body is compressed, which was not asked for: a few bytes of it could fill the memory.
+        """
+        self._left, self._deadline = MAX_ANSWER_BYTES, time.monotonic() + timeout_s
+        if answer.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+            raise InvalidResponse("the answer is compressed, which was not asked for")
+
+    def taken(self, chunk: bytes) -> bytes:
+        """The chunk, counted.
+
+        Raises:
+            InvalidResponse: with it the answer is too large; NoAnswer: it came too late.
+        """
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise InvalidResponse(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+        if time.monotonic() > self._deadline:
+            raise NoAnswer("the server took longer than this client waits")
+        return chunk
+
+
+class EventReader:
+    """Server-sent events (HTML Living Standard, 9.2) out of an answer's bytes, as they come."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        """Raises:
+        InvalidResponse: the answer has no events.
+        """
+        if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+            raise InvalidResponse("what answers there is no Cliplane server")
+        self._name = ""
+        self._line = bytearray()
+        self._has_result = False
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """The events that are whole with these bytes; names that are not known are passed over.
+
+        Raises:
+            Problem: one is an error; InvalidResponse: one has not its shape, or comes after the result.
+        """
+        first, *others = chunk.split(b"\n")
+        self._line += first
+        for following in others:
+            line, self._line = bytes(self._line), bytearray(following)
+            if event := self._event(line.rstrip(b"\r")):
+                yield event
+
+    def end(self) -> None:
+        """Raises:
+        InvalidResponse: the answer has ended before its result.
+        """
+        if not self._has_result:
+            raise InvalidResponse("the answer ended before its result")
+
+    def _event(self, line: bytes) -> Event | None:
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"event":
+            self._name = value.decode("utf-8", "replace")
+        if field != b"data":
+            return None
+        if self._has_result:
+            raise InvalidResponse("the answer goes on after its result")
+        body = decoded(value)
+        if self._name == "error":
+            raise problem(_status_of(body), body)
+        if self._name not in _TYPES:
+            return None
+        convert(body, _TYPES[self._name])
+        self._has_result = self._name == "result"
+        return Event(self._name, body)
+
+
+def _status_of(body: dict[str, Any]) -> int:
+    status = body.get("status")
+    return status if isinstance(status, int) and 400 <= status < 600 else 500
+
+
+def body_of(answer: httpx.Response, document: bytes) -> dict[str, Any]:
     """The JSON object of a good answer.
 
     Raises:
-        Problem: it is none; CannotConnect: it is not Cliplane's.
+        Problem: it is none; InvalidResponse: it is not Cliplane's.
     """
     if answer.status_code != 200:
-        raise problem_of(answer)
-    body = _object(answer)
-    if not body:
-        raise CannotConnect("what answers there is no Cliplane server")
-    return body
+        raise problem_of(answer, document)
+    return decoded(document)
 
 
-def _object(answer: httpx.Response) -> dict[str, Any]:
-    """The JSON object that was answered, or {}: a proxy's page, for example."""
+def problem_of(answer: httpx.Response, document: bytes) -> Problem:
+    """The error that an answer tells of, whoever wrote it: a proxy's page has nothing but its status."""
     try:
-        body = answer.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def problem_of(answer: httpx.Response) -> Problem:
-    """The error that an answer tells of, whoever wrote it."""
-    body = _object(answer)
+        body = decoded(document)
+    except InvalidResponse:
+        body = {}
     return problem(answer.status_code, body, _retry_after_s(answer.headers.get("retry-after", "")))
 
 
 def _retry_after_s(text: str) -> float:
     """Seconds, or a date (RFC 9110, 10.2.3); 0.0 for neither."""
-    if text.isdigit():
+    if re.fullmatch("[0-9]{1,12}", text):
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):  # not a date, or one without its zone
+    except (TypeError, ValueError, OverflowError):  # not a date, or one without its zone
         return 0.0
-
-
-class EventParser:
-    """Server-sent events, line by line."""
-
-    def __init__(self) -> None:
-        self._name = ""
-
-    def feed(self, line: str) -> Event | None:
-        """The event that is whole with this line.
-
-        Raises:
-            Problem: the event is an error.
-        """
-        if line.startswith("event: "):
-            self._name = line.removeprefix("event: ")
-        elif line.startswith("data: "):
-            data = json.loads(line.removeprefix("data: "))
-            if self._name == "error":
-                raise problem(int(data.get("status", 500)), data)
-            return Event(self._name, data)
-        return None
-
-
-def events(lines: Iterator[str]) -> Iterator[Event]:
-    """The events of an answer's lines.
-
-    Raises:
-        Problem: one is an error.
-    """
-    parser = EventParser()
-    for line in lines:
-        if event := parser.feed(line):
-            yield event

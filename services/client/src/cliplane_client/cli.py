@@ -1,61 +1,55 @@
 """The command `cliplane`: classify videos, list models, ask after the server's health.
 
-Exit codes: 0 all went well; 1 some video has no answer; 2 the command was wrong; 3 the server cannot be reached or
-is not ready; 130 interrupted.
+Exit codes: 0 all went well; 1 some video has no answer; 2 the command was wrong; 3 the server cannot be reached, is
+not ready, or is no Cliplane server; 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import glob
-import json
 import os
 import shutil
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import Progress
 
-from cliplane_client.client import BASE_VARIABLE, DEFAULT_BASE, Client
-from cliplane_client.errors import CannotConnect, ClientError, NotReady
-from cliplane_client.results import Result, result
+from cliplane_client.address import BASE_VARIABLE, DEFAULT_BASE
+from cliplane_client.client import Client
+from cliplane_client.display import Answers, Outcome, complain, console, progress_bars, show_models
+from cliplane_client.errors import CannotConnect, ClientError, InvalidAddress, InvalidResponse, NotReady
+from cliplane_client.results import result
 from cliplane_client.shrinking import Shrinking, choose
+from cliplane_client.text import clean
 
-OK, SOME_FAILED, NO_SERVER, INTERRUPTED = 0, 1, 3, 130  # and argparse's own 2
+OK, SOME_FAILED, WRONG, NO_SERVER, INTERRUPTED = 0, 1, 2, 3, 130  # 2 is argparse's own
 
 STDIN = "-"
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One video's answer, or why there is none."""
-
-    name: str
-    result: Result | None
-    error: ClientError | OSError | None
-    shrinking: Shrinking | None
+_NO_SERVER = (CannotConnect, NotReady, InvalidResponse)
 
 
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
-    notes = Console(stderr=True)
-    client = Client(args.base, timeout_s=args.timeout, retries=args.retries)
+    notes = console(is_for_notes=True)
+    try:
+        client = Client(args.base, timeout_s=args.timeout, retries=args.retries)
+    except InvalidAddress as error:
+        complain(notes, str(error))
+        return WRONG
     try:
         with client:
             return int(args.command(client, args, notes))
-    except (CannotConnect, NotReady) as error:
-        notes.print(f"[red]{escape(f'{client.base}: {error}')}[/red]", highlight=False)
+    except _NO_SERVER as error:
+        complain(notes, f"{client.base}: {error}")
         return NO_SERVER
     except ClientError as error:
-        notes.print(f"[red]{escape(str(error))}[/red]", highlight=False)
+        complain(notes, str(error))
         return SOME_FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -82,13 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("--shrink", choices=("off", "auto", "on"), default="off", help="make videos small first")
     classify.add_argument("--jobs", type=int, default=2, help="videos at once (default: 2)")
     form = classify.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="the server's answers, one a line")
-    form.add_argument("--csv", action="store_true", help="video, rank, label, score")
-    classify.set_defaults(command=_classify)
+    form.add_argument("--json", **_form("json"), help="the server's answers, one a line")
+    form.add_argument("--csv", **_form("csv"), help="file, rank, label, score")
+    classify.set_defaults(command=_classify, form="table")
 
     models = commands.add_parser("models", help="what the server offers", parents=[_connection()])
-    models.add_argument("--json", action="store_true")
-    models.set_defaults(command=_models)
+    models.add_argument("--json", **_form("json"))
+    models.set_defaults(command=_models, form="table")
 
     health = commands.add_parser("health", help="whether the server can answer", parents=[_connection()])
     health.set_defaults(command=_health)
@@ -102,6 +96,10 @@ def _connection() -> argparse.ArgumentParser:
     options.add_argument("--timeout", type=float, metavar="S", help="seconds to wait for an answer (default: 120)")
     options.add_argument("--retries", type=int, metavar="N", help="attempts more after a 503 (default: 5)")
     return options
+
+
+def _form(name: str) -> dict[str, Any]:
+    return {"dest": "form", "action": "store_const", "const": name}
 
 
 def _views(text: str) -> int | str:
@@ -125,18 +123,10 @@ def _classify(client: Client, args: argparse.Namespace, notes: Console) -> int:
     names = _expand(args.videos)
     short_side = _short_side(client, args.model) if args.shrink != "off" else 0
     uplink = client.uplink() if args.shrink == "auto" else 0.0
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    table = Table("file", "label", "score", "views", "ms")
+    answers = Answers(args.form, notes)
     errors: list[ClientError | OSError] = []
     with (
-        # rich would take standard output for its own console, which is standard error.
-        Progress(
-            *columns,
-            console=notes,
-            transient=True,
-            disable=not notes.is_terminal,
-            redirect_stdout=sys.stdout.isatty(),
-        ) as progress,
+        progress_bars(notes) as progress,
         tempfile.TemporaryDirectory() as folder,  # goes after the pool, whose threads write in it
         ThreadPoolExecutor(max(1, args.jobs)) as pool,
     ):
@@ -147,23 +137,16 @@ def _classify(client: Client, args: argparse.Namespace, notes: Console) -> int:
             progress.advance(whole)
             return outcome
 
-        if args.csv:
-            csv.writer(sys.stdout).writerow(["file", "rank", "label", "score"])
         try:
             for outcome in pool.map(one, names):
-                if outcome.shrinking is not None:
-                    notes.print(escape(_shrunk(outcome.name, outcome.shrinking)), highlight=False)
+                answers.add(outcome)
                 if outcome.error is not None:
                     errors.append(outcome.error)
-                    notes.print(f"[red]{escape(outcome.name)}: {escape(str(outcome.error))}[/red]", highlight=False)
-                if outcome.result is not None:
-                    _write(args, table, outcome.name, outcome.result)
         except BaseException:  # Ctrl-C, a closed pipe: what has not begun shall not begin
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    if table.row_count:
-        Console().print(table)
-    if errors and all(isinstance(error, (CannotConnect, NotReady)) for error in errors):
+    answers.end()
+    if errors and all(isinstance(error, _NO_SERVER) for error in errors):
         return NO_SERVER
     return SOME_FAILED if errors else OK
 
@@ -178,10 +161,11 @@ def _classify_one(
     progress: Progress,
 ) -> Outcome:
     shrinking: Shrinking | None = None
-    task = progress.add_task(escape(name), total=None)
+    shown_name = clean(name)
+    task = progress.add_task(shown_name, total=None)
 
     def show(what: str, done: float, total: float) -> None:
-        progress.update(task, description=f"{escape(name)}: {what}", completed=done, total=total)
+        progress.update(task, description=f"{shown_name}: {what}", completed=done, total=total)
 
     own = Path(tempfile.mkdtemp(dir=folder))
     try:
@@ -197,7 +181,7 @@ def _classify_one(
             path, model=args.model, views=args.views, top=args.top, sent=lambda done: show("sending", done, size)
         ):
             if event.name == "view":
-                progress.update(task, description=f"{escape(name)}: classifying", total=None)
+                progress.update(task, description=f"{shown_name}: classifying", total=None)
             last = event.data
         return Outcome(name, result(last), None, shrinking)
     except (ClientError, OSError) as error:
@@ -222,49 +206,14 @@ def _short_side(client: Client, name: str | None) -> int:
     raise ClientError(f"the server has no model {name!r}")
 
 
-def _shrunk(name: str, done: Shrinking) -> str:
-    if not done.was_shrunk:
-        return f"{name}: sent as it is, {done.reason}"
-    return (
-        f"{name}: {done.raw_bytes / 1e6:.1f} MB sent as {done.sent_bytes / 1e6:.1f} MB, {done.reason}, "
-        f"in {done.encode_s:.1f} s"
-    )
-
-
-def _write(args: argparse.Namespace, table: Table, name: str, answer: Result) -> None:
-    """One answer, as soon as it is there: a line, some rows, or (all of them at the end) part of the table."""
-    if args.json:
-        print(json.dumps({"file": name, **answer.json}), flush=True)
-    elif args.csv:
-        rows = ([name, rank, p.label, p.score] for rank, p in enumerate(answer.predictions, 1))
-        csv.writer(sys.stdout).writerows(rows)
-        sys.stdout.flush()
-    else:
-        about = (escape(name), str(len(answer.views)), f"{answer.timing_ms['total']:.0f}")
-        for prediction in answer.predictions:
-            table.add_row(about[0], escape(prediction.label), f"{prediction.score:.3f}", *about[1:])
-            about = ("", "", "")  # a file's own columns stand in its first row only
-
-
 def _models(client: Client, args: argparse.Namespace, _notes: Console) -> int:
-    models = client.models()
-    if args.json:
-        for model in models:
-            print(json.dumps({name: getattr(model, name) for name in model.__slots__}))
-        return OK
-    table = Table("model", "version", "labels", "views", "short side", "")
-    for model in models:
-        default = "default" if model.is_default else ""
-        table.add_row(
-            model.name, model.version, str(len(model.labels)), str(model.views), str(model.short_side), default
-        )
-    Console().print(table)
+    show_models(client.models(), args.form)
     return OK
 
 
 def _health(client: Client, _args: argparse.Namespace, _notes: Console) -> int:
     ready = client.health()
-    print(f"{client.base}: {ready['status']}, model {ready['model']}, hand-off {ready['handoff']}")
+    print(clean(f"{client.base}: {ready.status}, model {ready.model}, hand-off {ready.handoff}"))
     return OK
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import math
-import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,32 +15,48 @@ from typing import Any, BinaryIO
 import httpx
 
 from cliplane_client import results
-from cliplane_client.answers import Event, EventParser, body_of, events, problem_of, translated
+from cliplane_client.address import base_url, shown
+from cliplane_client.answers import Bounds, Event, EventReader, body_of, problem_of, translated
 from cliplane_client.errors import CannotConnect, NoAnswer, NotReady
-
-DEFAULT_BASE = "http://127.0.0.1:8080"
-BASE_VARIABLE = "CLIPLANE_BASE"
 
 CHUNK_BYTES = 256 * 1024
 PROBE_BYTES = 512 * 1024
 PROBES = 3
 LONG_PROBE_S = 0.2
+
+MAX_PAUSE_S = 60.0
+"""Longest wait for a server that is busy. One that wishes more is not waited for: its error says how much."""
+
+_UNCOMPRESSED = {"Accept-Encoding": "identity"}
 _STREAM = {"Accept": "text/event-stream"}
 
 Source = Path | str | bytes
 
 
-def base_url(base: str | None) -> str:
-    """The server: as given, or of the environment, or this machine's."""
-    return (base or os.environ.get(BASE_VARIABLE) or DEFAULT_BASE).rstrip("/")
-
-
 class _Shared:
     def __init__(self, base: str | None = None, *, timeout_s: float = 120.0, retries: int = 5) -> None:
-        """`retries`: how often a request is repeated that was answered by 503 or met no server."""
-        self.base = base_url(base)
+        """`timeout_s`: for each read and write, and for all of an answer once it has begun. `retries`: how often a
+        request is repeated that was answered by 503 or met no server.
+
+        Raises:
+            InvalidAddress: `base`.
+        """
+        self._url = base_url(base)
+        self.base = shown(self._url)
         self.retries = retries
+        self._timeout_s = timeout_s
         self._timeout = httpx.Timeout(timeout_s, connect=5.0)
+
+    def _pause_s(self, error: Exception, attempt: int) -> float:
+        """How long to wait before the next attempt: as the server wishes, else longer each time.
+
+        Raises:
+            error: this was the last attempt, or another one is no use.
+        """
+        wished_s = error.retry_after_s if isinstance(error, NotReady) else 0.0
+        if attempt == self.retries or isinstance(error, NoAnswer) or wished_s > MAX_PAUSE_S:
+            raise error
+        return wished_s or min(0.5 * 2**attempt, 8.0)
 
 
 class Client(_Shared):
@@ -49,7 +64,7 @@ class Client(_Shared):
 
     def __init__(self, base: str | None = None, *, timeout_s: float = 120.0, retries: int = 5) -> None:
         super().__init__(base, timeout_s=timeout_s, retries=retries)
-        self._http = httpx.Client(base_url=self.base, timeout=self._timeout)
+        self._http = httpx.Client(base_url=self._url, timeout=self._timeout, headers=_UNCOMPRESSED)
 
     def __enter__(self) -> Client:
         return self
@@ -67,7 +82,7 @@ class Client(_Shared):
 
         Raises:
             Refused: this video or query; NotReady, Busy among them: still, after all retries; TimedOut; Failed;
-                CannotConnect, after all retries too; NoAnswer.
+                CannotConnect, after all retries too; NoAnswer; InvalidResponse: it is no Cliplane server.
         """
         *_, last = self.stream(source, model=model, views=views, top=top)
         return results.result(last.data)
@@ -92,28 +107,28 @@ class Client(_Shared):
                     answer = self._http.send(request, stream=True)
                     try:
                         if answer.status_code != 200:
-                            answer.read()
-                            raise problem_of(answer)
-                        yield from events(answer.iter_lines())
+                            raise problem_of(answer, self._read(answer))
+                        bounds, reader = Bounds(answer, self._timeout_s), EventReader(answer)
+                        for chunk in answer.iter_raw():
+                            yield from reader.feed(bounds.taken(chunk))
+                        reader.end()
                     finally:
                         answer.close()
                     return
             except (NotReady, CannotConnect) as error:
-                if attempt == self.retries or isinstance(error, NoAnswer):
-                    raise
-                time.sleep(_pause_s(error, attempt))
+                time.sleep(self._pause_s(error, attempt))
 
     def models(self) -> list[results.Model]:
         """The models that are ready."""
         return results.models(self._get("/v1/models"))
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> results.Health:
         """What /readyz says.
 
         Raises:
             NotReady: the server runs and cannot answer, and why; CannotConnect: nobody is there.
         """
-        return self._get("/readyz")
+        return results.convert(self._get("/readyz"), results.Health)
 
     def uplink(self) -> float:
         """Bytes a second towards the server, by sending it a little that is no video, which it refuses.
@@ -132,16 +147,22 @@ class Client(_Shared):
     def _probe_s(self) -> float:
         """How long the server says a probe was on its way: its own clock knows nothing of what it did afterwards."""
         began = time.perf_counter()
-        with translated():
-            answer = self._http.post("/v1/classify", content=bytes(PROBE_BYTES))
+        with translated(), self._http.stream("POST", "/v1/classify", content=bytes(PROBE_BYTES)) as answer:
+            self._read(answer)
         took_s = time.perf_counter() - began
-        told = re.search(r"\bspool;dur=(\d+)", answer.headers.get("Server-Timing", ""))
+        told = re.search(r"\bspool;dur=([0-9]{1,9})", answer.headers.get("Server-Timing", ""))
         # Busy lanes tell nothing: nginx answers for them, and at once. It counts whole milliseconds.
         return max(int(told[1]) / 1000 if told else took_s, 0.001)
 
     def _get(self, path: str) -> dict[str, Any]:
-        with translated():
-            return body_of(self._http.get(path))
+        with translated(), self._http.stream("GET", path) as answer:
+            return body_of(answer, self._read(answer))
+
+    def _read(self, answer: httpx.Response) -> bytes:
+        bounds, body = Bounds(answer, self._timeout_s), bytearray()
+        for chunk in answer.iter_raw():
+            body += bounds.taken(chunk)
+        return bytes(body)
 
 
 class AsyncClient(_Shared):
@@ -149,7 +170,7 @@ class AsyncClient(_Shared):
 
     def __init__(self, base: str | None = None, *, timeout_s: float = 120.0, retries: int = 5) -> None:
         super().__init__(base, timeout_s=timeout_s, retries=retries)
-        self._http = httpx.AsyncClient(base_url=self.base, timeout=self._timeout)
+        self._http = httpx.AsyncClient(base_url=self._url, timeout=self._timeout, headers=_UNCOMPRESSED)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -185,31 +206,36 @@ class AsyncClient(_Shared):
                         answer = await self._http.send(request, stream=True)
                         try:
                             if answer.status_code != 200:
-                                await answer.aread()
-                                raise problem_of(answer)
-                            parser = EventParser()
-                            async for line in answer.aiter_lines():
-                                if event := parser.feed(line):
+                                raise problem_of(answer, await self._read(answer))
+                            bounds, reader = Bounds(answer, self._timeout_s), EventReader(answer)
+                            async for chunk in answer.aiter_raw():
+                                for event in reader.feed(bounds.taken(chunk)):
                                     yield event
+                            reader.end()
                         finally:
                             await answer.aclose()
                         return
             except (NotReady, CannotConnect) as error:
-                if attempt == self.retries or isinstance(error, NoAnswer):
-                    raise
-                await asyncio.sleep(_pause_s(error, attempt))
+                await asyncio.sleep(self._pause_s(error, attempt))
 
     async def models(self) -> list[results.Model]:
         """The models that are ready."""
         return results.models(await self._get("/v1/models"))
 
-    async def health(self) -> dict[str, Any]:
+    async def health(self) -> results.Health:
         """As `Client.health`."""
-        return await self._get("/readyz")
+        return results.convert(await self._get("/readyz"), results.Health)
 
     async def _get(self, path: str) -> dict[str, Any]:
         with translated():
-            return body_of(await self._http.get(path))
+            async with self._http.stream("GET", path) as answer:
+                return body_of(answer, await self._read(answer))
+
+    async def _read(self, answer: httpx.Response) -> bytes:
+        bounds, body = Bounds(answer, self._timeout_s), bytearray()
+        async for chunk in answer.aiter_raw():
+            body += bounds.taken(chunk)
+        return bytes(body)
 
 
 def _query(model: str | None, views: int | str | None, top: int) -> dict[str, str]:
@@ -244,9 +270,3 @@ async def _async_open(source: Source) -> AsyncIterator[AsyncIterator[bytes]]:
                 yield chunk
 
         yield chunks()
-
-
-def _pause_s(error: Exception, attempt: int) -> float:
-    """How long to wait before the next attempt: as the server wishes, else longer each time."""
-    wished = error.retry_after_s if isinstance(error, NotReady) else 0.0
-    return wished or min(0.5 * 2**attempt, 8.0)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cliplane_client.text import clean
+
 _PREFIX = "urn:cliplane:problem:"
 
 
@@ -23,18 +25,29 @@ class NoAnswer(CannotConnect):
     """The server took the request and did not answer within the client's own time limit."""
 
 
+class InvalidAddress(ClientError):
+    """The server's address is none; it is not quoted, for it may hold a password."""
+
+
+class InvalidResponse(ClientError):
+    """What answers is no Cliplane server, or a broken one: not its documents, too much of it, or an end too early."""
+
+
 class Problem(ClientError):
-    """The server said no. `type` is the problem's short name, for example "undecodable-video"."""
+    """The server said no. `type` is the problem's short name, for example "undecodable-video".
+
+    Its texts are fit for a terminal: see `text.clean`.
+    """
 
     type = "unknown"
 
     def __init__(self, status: int, body: dict[str, Any], retry_after_s: float = 0.0) -> None:
         """`body`: the problem document, or {} where the answer held none."""
         self.status, self.retry_after_s = status, retry_after_s
-        self.type = str(body.get("type", "")).removeprefix(_PREFIX) or self.type
-        self.title = str(body.get("title", f"HTTP status {status}"))
-        self.detail = str(body.get("detail", ""))
-        self.request_id = str(body.get("request_id", ""))
+        self.type = clean(str(body.get("type", ""))).removeprefix(_PREFIX) or self.type
+        self.title = clean(str(body.get("title", f"HTTP status {status}")))
+        self.detail = clean(str(body.get("detail", "")))
+        self.request_id = clean(str(body.get("request_id", "")))
         super().__init__(f"{self.title}: {self.detail}" if self.detail else self.title)
 
 

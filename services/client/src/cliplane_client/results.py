@@ -1,9 +1,16 @@
-"""What the server answers, as values. `json` of a `Result` is the answer as it came."""
+"""What the server answers, as values, held to these types. `json` of a `Result` is the answer as it came."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, TypedDict
+
+import msgspec
+
+from cliplane_client.errors import InvalidResponse
+from cliplane_client.text import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,13 +19,16 @@ class Prediction:
     score: float
 
 
+Predictions = Annotated[tuple[Prediction, ...], msgspec.Meta(min_length=1)]
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """One clip and crop of the video."""
 
     start_s: float
     end_s: float
-    predictions: tuple[Prediction, ...]
+    predictions: Predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,15 @@ class Video:
     duration_s: float
 
 
+class Timing(TypedDict):
+    """Where the time went, in milliseconds."""
+
+    spool: float
+    decode: float
+    infer: float
+    total: float
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """Labels of a video, best first."""
@@ -41,57 +60,93 @@ class Result:
     request_id: str
     model: str
     version: str
-    predictions: tuple[Prediction, ...]
+    predictions: Predictions
     views: tuple[View, ...]
     video: Video
-    timing_ms: dict[str, float]
-    json: dict[str, Any]
+    timing_ms: Timing
+    json: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a model wants its views cut; `short_side` in pixels."""
+
+    clip_length: int
+    temporal_stride: int
+    short_side: int
+    views: int
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that the server offers; `short_side` in pixels."""
+    """A model that the server offers."""
 
     name: str
     version: str
     description: str
     labels: tuple[str, ...]
-    short_side: int
-    views: int
-    is_default: bool
+    sampling: Sampling
+    is_default: bool = False
+
+    @property
+    def short_side(self) -> int:
+        return self.sampling.short_side
+
+    @property
+    def views(self) -> int:
+        return self.sampling.views
 
 
-def predictions(rows: list[dict[str, Any]]) -> tuple[Prediction, ...]:
-    return tuple(Prediction(row["label"], row["score"]) for row in rows)
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What answers if a video comes now, and how its frames are handed over."""
+
+    status: str
+    model: str
+    version: str
+    handoff: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    default: str
+    models: tuple[Model, ...]
+
+
+def decoded(document: bytes) -> dict[str, Any]:
+    """The JSON object of an answer.
+
+    Raises:
+        InvalidResponse: it is none.
+    """
+    with _refused():
+        return msgspec.json.decode(document, type=dict[str, Any])
+
+
+def convert[T](body: dict[str, Any], kind: type[T]) -> T:
+    """A JSON object as a value of this type; fields that the type has not are passed over.
+
+    Raises:
+        InvalidResponse: a field is missing, or of another type.
+    """
+    with _refused():
+        return msgspec.convert(body, kind)
 
 
 def result(body: dict[str, Any]) -> Result:
-    """A `Result` from the server's JSON."""
-    video = {name: body["video"][name] for name in Video.__dataclass_fields__}
-    views = tuple(View(v["start_s"], v["end_s"], predictions(v["predictions"])) for v in body["views"])
-    return Result(
-        body["request_id"],
-        body["model"],
-        body["version"],
-        predictions(body["predictions"]),
-        views,
-        Video(**video),
-        body["timing_ms"],
-        body,
-    )
+    """The answer to a video, from its JSON; see `convert`."""
+    return replace(convert(body, Result), json=body)
 
 
 def models(body: dict[str, Any]) -> list[Model]:
-    """The models from /v1/models."""
-    return [
-        Model(
-            m["name"],
-            m["version"],
-            m["description"],
-            tuple(m["labels"]),
-            m["sampling"]["short_side"],
-            m["sampling"]["views"],
-            m["name"] == body["default"],
-        )
-        for m in body["models"]
-    ]
+    """The models from /v1/models; see `convert`."""
+    answer = convert(body, _Models)
+    return [replace(model, is_default=model.name == answer.default) for model in answer.models]
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise InvalidResponse(f"what answers there is no Cliplane server: {clean(str(exc))}") from exc

@@ -18,6 +18,9 @@ import av
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+
+from cliplane_client.source import open_video
 
 CRF = 23
 PRESET = "veryfast"
@@ -59,13 +62,13 @@ def shrink(
     `progress` is told which part of it is done, 0.0 to 1.0.
 
     Raises:
-        av.FFmpegError: it cannot be read here. The server may still read it.
+        av.FFmpegError, ValueError: it cannot be read here. The server may still read it.
     """
     began = time.perf_counter()
     small = folder / f"{path.stem}.small.mp4"
     frames = 0
-    with av.open(str(path)) as source, av.open(str(small), "w", options={"movflags": "faststart"}) as output:
-        stream = source.streams.video[0]
+    source, stream = open_video(path)
+    with source, av.open(str(small), "w", options={"movflags": "faststart"}) as output:
         stream.thread_type = "AUTO"
         # Nothing of it is seen at that size (far less than what x264 leaves out), and it is an eighth of decoding.
         stream.codec_context.options = {"skip_loop_filter": "all"}
@@ -77,7 +80,7 @@ def shrink(
             target.set_display_matrix(list(memoryview(bytes(matrix)).cast("i")))
         # Scaling takes nearly as long as decoding: it has a thread of its own, while FFmpeg's threads decode.
         scaler = VideoReformatter()
-        total = _frame_count(source)
+        total = _frame_count(source, stream)
         with ThreadPoolExecutor(1) as thread:
             scaled: deque[Future[VideoFrame]] = deque()
             for frame in islice(source.decode(stream), most_frames):
@@ -107,11 +110,11 @@ def choose(
         return as_it_is
     side = round(short_side * MARGIN)
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+        container, stream = open_video(path)
+        with container:
             if min(stream.width, stream.height) <= side:
                 return Shrinking(path, False, f"its short side is {side} or less already", raw, raw)
-            total = _frame_count(container)
+            total = _frame_count(container, stream)
         speed = uplink() if mode == "auto" else 0.0
         if mode == "auto":
             with tempfile.TemporaryDirectory() as trial:
@@ -122,7 +125,7 @@ def choose(
                 reason = f"sending takes {raw / speed:.1f} s, shrinking and sending about {expected_s:.1f} s"
                 return Shrinking(path, False, reason, raw, raw, uplink=speed)
         small, _, seconds = shrink(path, side, folder, progress=progress)
-    except (av.FFmpegError, IndexError, ValueError) as error:
+    except (av.FFmpegError, ValueError) as error:
         return Shrinking(path, False, f"it cannot be read here ({type(error).__name__})", raw, raw)
     sent = small.stat().st_size
     if sent >= raw:
@@ -142,7 +145,6 @@ def _smaller(scaler: VideoReformatter, frame: VideoFrame, width: int, height: in
     return small
 
 
-def _frame_count(container: InputContainer) -> int:
-    stream = container.streams.video[0]
+def _frame_count(container: InputContainer, stream: VideoStream) -> int:
     duration_s = (container.duration or 0) / av.time_base
     return stream.frames or round(duration_s * float(stream.average_rate or 25))

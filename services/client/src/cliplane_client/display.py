@@ -1,0 +1,112 @@
+"""What the command writes: answers to standard output, notes to standard error. All of it is clean (`text.clean`)."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cliplane_client.errors import ClientError
+from cliplane_client.results import Model, Result
+from cliplane_client.shrinking import Shrinking
+from cliplane_client.text import clean
+
+Form = Literal["table", "json", "csv"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One video's answer, or why there is none."""
+
+    name: str
+    result: Result | None
+    error: ClientError | OSError | None
+    shrinking: Shrinking | None
+
+
+def console(*, is_for_notes: bool = False) -> Console:
+    """Names and labels are text: none of them is markup or an emoji's name, and no number in them has a colour."""
+    return Console(stderr=is_for_notes, markup=False, emoji=False, highlight=False)
+
+
+def progress_bars(notes: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=notes,
+        transient=True,
+        disable=not notes.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # rich would take it for its own console, which is standard error
+    )
+
+
+def complain(notes: Console, text: str) -> None:
+    notes.print(clean(text), style="red")
+
+
+class Answers:
+    """The answers to several videos: each as soon as it is there, or, as a table, all of them at the end."""
+
+    def __init__(self, form: Form, notes: Console) -> None:
+        self._form, self._notes = form, notes
+        self._table = Table("file", "label", "score", "views", "ms")
+        self._rows = csv.writer(sys.stdout)
+        if form == "csv":
+            self._rows.writerow(["file", "rank", "label", "score"])
+
+    def add(self, outcome: Outcome) -> None:
+        name = clean(outcome.name)
+        if outcome.shrinking is not None:
+            self._notes.print(clean(_shrunk(name, outcome.shrinking)))
+        if outcome.error is not None:
+            complain(self._notes, f"{name}: {outcome.error}")
+        if outcome.result is not None:
+            self._add_result(outcome.name, outcome.result)
+
+    def end(self) -> None:
+        if self._table.row_count:
+            console().print(self._table)
+
+    def _add_result(self, name: str, answer: Result) -> None:
+        if self._form == "json":
+            print(json.dumps({"file": name, **answer.json}), flush=True)  # ASCII, all else is written out
+        elif self._form == "csv":
+            for rank, prediction in enumerate(answer.predictions, 1):
+                self._rows.writerow([clean(name), rank, clean(prediction.label), prediction.score])
+            sys.stdout.flush()
+        else:
+            about = (clean(name), str(len(answer.views)), f"{answer.timing_ms['total']:.0f}")
+            for prediction in answer.predictions:
+                self._table.add_row(about[0], clean(prediction.label), f"{prediction.score:.3f}", *about[1:])
+                about = ("", "", "")  # a file's own columns stand in its first row only
+
+
+def show_models(models: list[Model], form: Form) -> None:
+    if form == "json":
+        for model in models:
+            fields = {name: getattr(model, name) for name in ("name", "version", "description", "labels")}
+            numbers = {"short_side": model.short_side, "views": model.views, "is_default": model.is_default}
+            print(json.dumps(fields | numbers))
+        return
+    table = Table("model", "version", "labels", "views", "short side", "")
+    for model in models:
+        texts = (model.name, model.version, str(len(model.labels)), str(model.views), str(model.short_side))
+        table.add_row(*map(clean, texts), "default" if model.is_default else "")
+    console().print(table)
+
+
+def _shrunk(name: str, done: Shrinking) -> str:
+    if not done.was_shrunk:
+        return f"{name}: sent as it is, {done.reason}"
+    return (
+        f"{name}: {done.raw_bytes / 1e6:.1f} MB sent as {done.sent_bytes / 1e6:.1f} MB, {done.reason}, "
+        f"in {done.encode_s:.1f} s"
+    )

@@ -1,0 +1,367 @@
+"""The client asks a server that lies: whatever it answers ends as a result or as an error of ours, in bounded time and
+memory, and nothing of it reaches the terminal as a command. Real sockets on this machine; no stack is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import copy
+import io
+import json
+import re
+import socket
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cliplane_client import AsyncClient, Busy, Client, ClientError, InvalidAddress, InvalidResponse, NoAnswer
+from cliplane_client.cli import main
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+PREDICTION = {"label": "static", "score": 0.9}
+VIEW = {"view": 0, "start_s": 0.0, "end_s": 1.0, "predictions": [PREDICTION]}
+VIDEO = {
+    "container": "mp4",
+    "codec": "h264",
+    "width": 320,
+    "height": 240,
+    "fps": 25.0,
+    "frames": 50,
+    "duration_s": 2.0,
+}
+RESULT = {
+    "request_id": "1",
+    "model": "camera_motion",
+    "version": "1",
+    "handoff": "system_shm",
+    "predictions": [PREDICTION],
+    "views": [VIEW],
+    "video": VIDEO,
+    "timing_ms": {"spool": 1.0, "decode": 2.0, "infer": 3.0, "total": 4.0},
+}
+SAMPLING = {"clip_length": 16, "temporal_stride": 2, "short_side": 64, "crop": [64, 64], "clips": 4, "views": 4}
+MODEL = {"name": "camera_motion", "version": "1", "description": "", "labels": ["static"], "sampling": SAMPLING}
+MODELS = {"default": "camera_motion", "models": [MODEL]}
+HEALTH = {"status": "ready", "model": "camera_motion", "version": "1", "handoff": "system_shm"}
+
+ESCAPES = "\x1b]0;owned\x07\x9b2J\u202egnp.\u2028\r\ud800"
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e\ud800-\udfff]")  # all but the line's end
+
+
+class Server:
+    """Answers every request with the pieces of `answer`, and counts what it was asked and what it could send."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self.base = f"http://{self.address}"
+        self.answer: Iterable[bytes] = ()
+        self.requests: list[bytes] = []
+        self.sent = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def says(self, body: bytes, content_type: str = "application/json", status: int = 200, head: str = "") -> None:
+        lines = f"HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\nConnection: close\r\n{head}\r\n"
+        self.answer = [lines.encode(), body]
+
+    def streams(self, *events: tuple[str, Any]) -> None:
+        text = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
+        self.says(text.encode(), "text/event-stream")
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(10)
+                self.requests.append(self._request(connection))
+                for piece in self.answer:
+                    connection.sendall(piece)
+                    self.sent += len(piece)
+                connection.shutdown(socket.SHUT_WR)
+
+    def _request(self, connection: socket.socket) -> bytes:
+        """All of it: to hang up on what is not read would be a reset, and no answer."""
+        request = b""
+        while b"\r\n\r\n" not in request:
+            request += connection.recv(65536)
+        head, _, body = request.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        left = int(length[1]) - len(body) if length else 0
+        while left > 0:
+            left -= len(connection.recv(65536))
+        return head
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("hostile") / "clip.mp4"
+    path.write_bytes(b"no video: this server does not look at it")
+    return path
+
+
+def cliplane(*arguments: object) -> tuple[int, str]:
+    """The command's exit code, and all that it writes."""
+    written = io.StringIO()
+    with contextlib.redirect_stdout(written), contextlib.redirect_stderr(written):
+        code = main([*map(str, arguments)])
+    return code, written.getvalue()
+
+
+def classify(client: Client) -> Any:
+    return client.classify(b"x")
+
+
+OPERATIONS: list[Callable[[Client], Any]] = [classify, Client.models, Client.health, Client.uplink]
+
+
+def anything() -> st.SearchStrategy[Any]:
+    leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(ESCAPES)
+    return st.recursive(
+        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner), max_leaves=6
+    )
+
+
+@st.composite
+def mutants(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
+    """The document with one of its values away, or another one in its place."""
+    mutant = copy.deepcopy(document)
+    place: Any = mutant
+    while True:
+        key = draw(st.sampled_from(list(place) if isinstance(place, dict) else range(len(place))))
+        if isinstance(place[key], dict | list) and place[key] and draw(st.booleans()):
+            place = place[key]
+            continue
+        if draw(st.booleans()):
+            del place[key]
+        else:
+            place[key] = draw(anything())
+        return mutant
+
+
+def bodies(document: dict[str, Any]) -> st.SearchStrategy[bytes]:
+    text = st.one_of(mutants(document), anything()).map(lambda body: json.dumps(body).encode())
+    return st.one_of(text, text.map(lambda text: text[: len(text) // 2]), st.binary(max_size=64))
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> bytes:
+    """Events of our names and others, with data that may be right, in any order; lines that are none between."""
+    good = {"video": VIDEO, "view": VIEW, "result": RESULT, "error": {"title": "no", "status": 422}}
+    lines = []
+    for name in draw(st.lists(st.sampled_from([*good, "", "news"]), max_size=4)):
+        data = draw(st.just(json.dumps(good.get(name, {})).encode()) | bodies(good.get(name, RESULT)))
+        lines.append(b"event: %s\ndata: %s\n\n" % (name.encode(), data.replace(b"\n", b"")))
+        lines.append(draw(st.sampled_from([b"", b": a comment\n", b"data\n", b"id: 7\r\n\r\n", b"\xff\n"])))
+    return b"".join(lines)
+
+
+heads = st.sampled_from(
+    ["", "Retry-After: \xb2\r\n", "Retry-After: soon\r\n", f"Server-Timing: spool;dur={'9' * 5000}\r\n"]
+)
+statuses = st.sampled_from([200, 200, 200, 204, 301, 404, 422, 500, 503, 599])
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@given(data=st.data())
+def test_whatever_it_answers_is_a_result_or_an_error_of_ours(server: Server, data: st.DataObject) -> None:
+    operation = data.draw(st.sampled_from(OPERATIONS))
+    document = {Client.models: MODELS, Client.health: HEALTH}.get(operation, RESULT)
+    kind = data.draw(st.sampled_from(["application/json", "text/event-stream", "text/html"]))
+    body = data.draw(streams() if operation is classify and data.draw(st.booleans()) else bodies(document))
+    server.says(body, kind, data.draw(statuses), data.draw(heads))
+    with Client(server.base, retries=0, timeout_s=10) as client:
+        said = ""
+        try:
+            operation(client)
+        except ClientError as error:
+            said = str(error)
+    assert not CONTROL.search(said)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@given(data=st.data())
+def test_nothing_it_answers_moves_the_cursor(server: Server, video: Path, data: st.DataObject) -> None:
+    connection = ["--base", server.base, "--retries", "0"]
+    command = data.draw(
+        st.sampled_from([["classify", video], ["classify", video, "--csv"], ["classify", video, "--json"]])
+        | st.sampled_from([["models"], ["models", "--json"], ["health"]])
+    )
+    if command[0] == "classify" and data.draw(st.booleans()):
+        server.says(data.draw(streams()), "text/event-stream")
+    else:
+        document = {"models": MODELS, "health": HEALTH}.get(str(command[0]), RESULT)
+        server.says(data.draw(bodies(document)), "application/json", data.draw(statuses))
+    code, written = cliplane(*command, *connection)
+    assert code in (0, 1, 3)
+    assert not CONTROL.search(written.replace("\r\n", "\n"))  # csv's own ends of lines
+
+
+@pytest.mark.parametrize("form", [(), ("--csv",), ("--json",)])
+def test_escape_sequences_in_labels_are_written_out(server: Server, video: Path, form: tuple[str, ...]) -> None:
+    label = {"label": f"[red]{ESCAPES}[/nope] :smile:", "score": 0.5}
+    server.streams(("video", VIDEO), ("result", {**RESULT, "predictions": [label]}))
+    code, written = cliplane("classify", video, *form, "--base", server.base)
+    assert code == 3, written  # half of a surrogate pair is no JSON
+    label["label"] = label["label"].replace("\ud800", "")
+    server.streams(("video", VIDEO), ("result", {**RESULT, "predictions": [label]}))
+    code, written = cliplane("classify", video, *form, "--base", server.base)
+    assert code == 0
+    assert not CONTROL.search(written.replace("\r\n", "\n"))
+    assert "[red]" in written
+    assert "owned" in written
+
+
+def test_a_title_a_model_and_a_file_are_no_markup(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "[nope]\x1b[2J.mp4"
+    path.write_bytes(b"x")
+    problem = {"type": "\x1b[31mred", "title": "[/nope]\x1b[31m", "detail": "\x9b2J", "status": 422}
+    server.says(json.dumps(problem).encode(), "application/problem+json", 422)
+    code, written = cliplane("classify", path, "--base", server.base)
+    assert code == 1
+    assert not CONTROL.search(written)
+    assert written.replace("\n", "").endswith(r"[nope]\x1b[2J.mp4: [/nope]\x1b[31m: \x9b2J")
+    server.says(json.dumps({"default": "", "models": [{**MODEL, "name": "[/nope]", "version": "\x1b[31m"}]}).encode())
+    code, written = cliplane("models", "--base", server.base)
+    assert code == 0
+    assert "[/nope]" in written
+    assert not CONTROL.search(written)
+
+
+@pytest.mark.parametrize("operation", [classify, Client.models, Client.health])
+@pytest.mark.parametrize("body", [b"<html>A captive portal</html>", b"", b"[]", b"{}", b"[" * 100_000, b"\xff"])
+def test_what_is_no_cliplane_server_is_named_so(
+    server: Server, operation: Callable[[Client], Any], body: bytes
+) -> None:
+    server.says(body, "text/html")
+    with Client(server.base, retries=0) as client, pytest.raises(InvalidResponse, match="no Cliplane server"):
+        operation(client)
+    assert cliplane("health", "--base", server.base)[0] == 3
+
+
+def test_a_stream_without_its_result_is_an_error(server: Server) -> None:
+    for events in ((), (("video", VIDEO),), (("video", VIDEO), ("view", VIEW))):
+        server.streams(*events)
+        with Client(server.base) as client, pytest.raises(InvalidResponse, match="ended before its result"):
+            client.classify(b"x")
+    server.streams(("result", RESULT), ("result", RESULT))
+    with Client(server.base) as client, pytest.raises(InvalidResponse, match="goes on"):
+        client.classify(b"x")
+
+
+def test_a_compressed_answer_is_not_unpacked(server: Server) -> None:
+    server.says(b"\x1f\x8b and 300 MB of zeros", head="Content-Encoding: gzip\r\n")
+    for operation in OPERATIONS:
+        with Client(server.base) as client, pytest.raises(InvalidResponse, match="compressed"):
+            operation(client)
+    assert b"accept-encoding: identity" in server.requests[0].lower()
+
+
+ENDLESS = {
+    "one line": b"x" * 65536,
+    "events": b"".join(b"event: view\ndata: %s\n\n" % json.dumps(VIEW).encode() for _ in range(500)),
+    "comments": b": nothing\n" * 5000,
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+@pytest.mark.parametrize("operation", [classify, Client.models])
+def test_an_endless_answer_is_left(server: Server, what: str, operation: Callable[[Client], Any]) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: result\ndata: "
+    server.answer = (piece for pieces in ([head], iter(lambda: ENDLESS[what], b"")) for piece in pieces)
+    if what != "one line":
+        server.answer = (piece for pieces in ([head + b"\n"], iter(lambda: ENDLESS[what], b"")) for piece in pieces)
+    tracemalloc.start()
+    try:
+        with Client(server.base, retries=0) as client, pytest.raises(InvalidResponse):
+            operation(client)
+        assert tracemalloc.get_traced_memory()[1] < 64e6
+    finally:
+        tracemalloc.stop()
+    assert server.sent < 64e6
+
+
+def trickle() -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    while True:
+        yield b": wait\n"
+        time.sleep(0.02)
+
+
+def test_an_answer_that_trickles_is_not_waited_for(server: Server) -> None:
+    server.answer = trickle()
+    with Client(server.base, timeout_s=0.3) as client, pytest.raises(NoAnswer):
+        client.classify(b"x")
+    server.answer = trickle()
+    with Client(server.base, timeout_s=0.3) as client, pytest.raises(NoAnswer):
+        client.health()
+
+
+def test_who_wishes_to_be_asked_in_three_years_is_not_waited_for(server: Server) -> None:
+    server.says(b"{}", status=503, head="Retry-After: 99999999\r\n")
+    server.answer = [piece.replace(b"{}", b'{"type": "urn:cliplane:problem:busy"}') for piece in server.answer]
+    with Client(server.base) as client, pytest.raises(Busy) as busy:
+        client.classify(b"x")
+    assert busy.value.retry_after_s == 99999999
+    assert len(server.requests) == 1
+
+
+def test_asyncio_s_client_has_the_same_bounds(server: Server) -> None:
+    async def ask() -> None:
+        async with AsyncClient(server.base, timeout_s=0.3, retries=0) as client:
+            await client.classify(b"x")
+
+    server.says(b"<html>", "text/html")
+    with pytest.raises(InvalidResponse, match="no Cliplane server"):
+        asyncio.run(ask())
+    server.streams(("video", VIDEO))
+    with pytest.raises(InvalidResponse, match="before its result"):
+        asyncio.run(ask())
+    server.answer = trickle()
+    with pytest.raises(NoAnswer):
+        asyncio.run(ask())
+
+
+def test_a_password_in_the_address_is_used_and_never_shown(server: Server, video: Path) -> None:
+    server.says(json.dumps(HEALTH).encode())
+    base = f"http://me:s3cret@{server.address}"
+    code, written = cliplane("health", "--base", base)
+    assert code == 0
+    assert written.startswith(server.base)
+    assert b"Authorization: Basic " + base64.b64encode(b"me:s3cret") in server.requests[0]
+    server.says(b"<html>")
+    written += cliplane("health", "--base", base)[1]
+    server.close()
+    for wrong in (
+        "me:s3cret@there",
+        "http://me:s3cret@there:port",
+        "http://me:s3cret/x@there",
+        "ftp://me:s3cret@there",
+    ):
+        code, text = cliplane("classify", video, "--base", wrong)
+        assert code == 2, wrong
+        written += text
+    written += cliplane("health", "--base", "http://me:s3cret@127.0.0.1:9", "--retries", "0")[1]
+    assert "127.0.0.1:9" in written
+    assert "s3cret" not in written
+    with pytest.raises(InvalidAddress) as error:
+        Client("http://me:s3cret@there:port")
+    assert error.value.__cause__ is None
