@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, cast
 
 import av
 import numpy as np
+from av.packet import Packet
 
 
 def picture(seed: int, side: int = 1200) -> np.ndarray:
@@ -148,6 +149,43 @@ def turned(degrees: int, **move: Any) -> bytes:
             if packet.dts is not None:
                 packet.stream = stream
                 output.mux(packet)
+    return file.getvalue()
+
+
+def remuxed(
+    source: bytes, container: str = "mp4", matrix: list[int] | None = None, change: Callable[[Packet], object] = bool
+) -> bytes:
+    """The same packets in another file, but for what `change` does to them; those it returns None for are left out."""
+    file = io.BytesIO()
+    with av.open(io.BytesIO(source)) as read, av.open(file, "w", format=container) as written:
+        stream = written.add_stream_from_template(read.streams.video[0])
+        if matrix:
+            stream.set_display_matrix(matrix)
+        for packet in read.demux(video=0):
+            if packet.dts is not None and change(packet) is not None:
+                packet.stream = stream
+                written.mux(packet)
+    return file.getvalue()
+
+
+def covered(source: bytes) -> bytes:
+    """A Matroska file of the same packets, with a cover before them."""
+    picture = next(moving_camera("static", frames=1))
+    cover = encode(iter([picture]), container="image2pipe", codec="mjpeg", pixels="yuvj420p")
+    file = io.BytesIO()
+    with av.open(io.BytesIO(source)) as read, av.open(file, "w", format="matroska") as written:
+        still = written.add_stream("mjpeg", rate=25)
+        still.height, still.width = picture.shape[:2]
+        still.pix_fmt, still.disposition = "yuvj420p", av.stream.Disposition.attached_pic
+        stream = written.add_stream_from_template(read.streams.video[0])
+        written.start_encoding()
+        packet = Packet(cover)
+        packet.stream, packet.pts, packet.dts = still, 0, 0
+        written.mux(packet)
+        for packet in read.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                written.mux(packet)
     return file.getvalue()
 
 

@@ -1,6 +1,7 @@
 """Make a video small before it is uploaded, where that is faster: to the short side that the model looks at anyway.
 
-Every frame is kept: a model's stride counts frames, so another frame rate would be another speed.
+Every frame is kept, and its time: another frame rate would be another speed. What the server would have to judge
+(damage, a clock that leaps, a beginning without a keyframe) is judged there alone: such a file is sent as it is.
 """
 
 from __future__ import annotations
@@ -8,14 +9,15 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -33,6 +35,14 @@ AHEAD = 4
 SAMPLE_FRAMES = 45
 GAIN = 0.9
 """Shrinking must be expected to take less than this part of the time, or the file goes as it is."""
+
+
+MOST_PAUSE_S = 1.0
+"""No picture for longer: a clock that leaps, perhaps."""
+
+
+class Doubtful(ValueError):
+    """What this file shows, and when, is for the server to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +82,24 @@ def shrink(
         stream.thread_type = "AUTO"
         # Nothing of it is seen at that size (far less than what x264 leaves out), and it is an eighth of decoding.
         stream.codec_context.options = {"skip_loop_filter": "all"}
-        width, height = _size(stream.width, stream.height, short_side)
+        pictures = _pictures(source, stream)
+        first = next(pictures, None)
+        if first is None:
+            raise Doubtful("no picture")
+        width, height = _size(stream, short_side)
         rate = stream.average_rate or stream.guessed_rate or 25
         target = output.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": PRESET})
         target.width, target.height, target.pix_fmt = width, height, "yuv420p"
-        if matrix := stream.codec_context.coded_side_data.get("display_matrix"):
-            target.set_display_matrix(list(memoryview(bytes(matrix)).cast("i")))
+        target.codec_context.time_base = stream.time_base  # each picture keeps its time
+        target.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio
+        if matrix := _display_matrix(stream, first):
+            target.set_display_matrix(matrix)
         # Scaling takes nearly as long as decoding: it has a thread of its own, while FFmpeg's threads decode.
         scaler = VideoReformatter()
         total = _frame_count(source, stream)
         with ThreadPoolExecutor(1) as thread:
             scaled: deque[Future[VideoFrame]] = deque()
-            for frame in islice(source.decode(stream), most_frames):
+            for frame in islice(chain([first], pictures), most_frames):
                 scaled.append(thread.submit(_smaller, scaler, frame, width, height))
                 frames += 1
                 progress(frames / max(total, frames))
@@ -112,7 +128,7 @@ def choose(
     try:
         container, stream = open_video(path)
         with container:
-            if min(stream.width, stream.height) <= side:
+            if _displayed_short_side(stream) <= side:
                 return Shrinking(path, False, f"its short side is {side} or less already", raw, raw)
             total = _frame_count(container, stream)
         speed = uplink() if mode == "auto" else 0.0
@@ -125,6 +141,8 @@ def choose(
                 reason = f"sending takes {raw / speed:.1f} s, shrinking and sending about {expected_s:.1f} s"
                 return Shrinking(path, False, reason, raw, raw, uplink=speed)
         small, _, seconds = shrink(path, side, folder, progress=progress)
+    except Doubtful as doubt:
+        return Shrinking(path, False, f"the server shall judge it: {doubt}", raw, raw)
     except (av.FFmpegError, ValueError) as error:
         return Shrinking(path, False, f"it cannot be read here ({type(error).__name__})", raw, raw)
     sent = small.stat().st_size
@@ -133,9 +151,46 @@ def choose(
     return Shrinking(small, True, f"to a short side of {side}", raw, sent, seconds, speed)
 
 
-def _size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    scale = short_side / min(width, height)
-    return round(width * scale / 2) * 2, round(height * scale / 2) * 2
+def _pictures(source: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """All pictures of a file that leaves no doubt, in the order in which they are shown.
+
+    Raises:
+        Doubtful: this one does; av.FFmpegError: it cannot be decoded.
+    """
+    decoded: int | None = None
+    shown: int | None = None
+    for number, packet in enumerate(source.demux(stream)):
+        if packet.is_corrupt or (number == 0 and not packet.is_keyframe):
+            raise Doubtful("a part of it is missing")
+        if packet.dts is not None:
+            step = 1 if decoded is None else packet.dts - decoded
+            if not 0 < step * packet.time_base <= MOST_PAUSE_S:
+                raise Doubtful("its clock leaps")
+            decoded = packet.dts
+        for frame in packet.decode():
+            if not isinstance(frame, VideoFrame):
+                continue
+            if frame.is_corrupt or frame.pts is None or (shown is not None and frame.pts <= shown):
+                raise Doubtful("its pictures have no order")
+            shown = frame.pts
+            yield frame
+
+
+def _display_matrix(stream: VideoStream, first: VideoFrame) -> list[int]:
+    """How the pictures are turned and mirrored (ISO/IEC 14496-12, 8.3.2), by the container or by the first of them."""
+    matrix = stream.codec_context.coded_side_data.get("display_matrix") or first.side_data.get(Type.DISPLAYMATRIX)
+    return list(memoryview(bytes(matrix)).cast("i")) if matrix else []
+
+
+def _displayed_short_side(stream: VideoStream) -> float:
+    """In pixels: one that is not square counts as wide as it is shown, and as high as it is."""
+    return min(stream.width * float(stream.sample_aspect_ratio or 1), stream.height)
+
+
+def _size(stream: VideoStream, short_side: int) -> tuple[int, int]:
+    """Stored size, for such a short side as displayed: pixels keep their shape."""
+    scale = short_side / _displayed_short_side(stream)
+    return round(stream.width * scale / 2) * 2, round(stream.height * scale / 2) * 2
 
 
 def _smaller(scaler: VideoReformatter, frame: VideoFrame, width: int, height: int) -> VideoFrame:

@@ -1,0 +1,136 @@
+"""What the client makes of a file before it sends it: the same pictures at the same times, or the file as it is."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import pytest
+from av.packet import Packet
+from cliplane_client.shrinking import Shrinking, choose
+
+from tests import media
+
+# Turned by 0, 90, 180, 270 degrees, and each of them mirrored: the upper left of ISO/IEC 14496-12's matrix.
+TURNS = [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)]
+ORIENTATIONS = TURNS + [(-a, b, -c, d) for a, b, c, d in TURNS]
+
+
+class Shown(NamedTuple):
+    """What a file shows: times since the first picture."""
+
+    times: list[float]
+    size: tuple[int, int]
+    pixel: Fraction
+    matrix: list[int]
+
+
+def shown(path: Path) -> Shown:
+    with av.open(str(path)) as container:
+        stream = container.streams.best("video")
+        times = [frame.time for frame in container.decode(stream)]
+        matrix = stream.codec_context.coded_side_data.get("display_matrix")
+        return Shown(
+            [time - times[0] for time in times],
+            (stream.width, stream.height),
+            Fraction(stream.sample_aspect_ratio or 1),
+            list(memoryview(bytes(matrix)).cast("i")) if matrix else [],
+        )
+
+
+def shrunk(path: Path) -> Shrinking:
+    return choose(path, 64, "on", path.parent, lambda: 0.0)
+
+
+@pytest.fixture(scope="module")
+def plain() -> bytes:
+    """Two groups of pictures, with pictures that are stored in another order than shown."""
+    return media.encode(media.moving_camera("tilt_up", frames=50), options={"g": "25", "preset": "veryfast"})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "clip"
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
+def test_every_picture_keeps_its_time(path: Path, plain: bytes, container: str) -> None:
+    path.write_bytes(media.remuxed(plain, container))
+    done = shrunk(path)
+    assert done.was_shrunk, done.reason
+    assert shown(done.path).times == pytest.approx(shown(path).times, abs=0.0006)
+    assert shown(done.path).size == (128, 96)
+
+
+def test_so_it_does_where_times_are_uneven(path: Path) -> None:
+    times_ms = [0, 40, 87, 146, 166, 200, 290, 291, 333, 1200]
+    path.write_bytes(media.irregular(times_ms))
+    done = shrunk(path)
+    assert done.was_shrunk, done.reason
+    assert shown(done.path).times == pytest.approx([time / 1000 for time in times_ms], abs=0.0006)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_picture_stays_turned_and_mirrored(path: Path, plain: bytes, orientation: tuple[int, ...]) -> None:
+    a, b, c, d = (value << 16 for value in orientation)
+    matrix = [a, b, 0, c, d, 0, 0, 0, 1 << 30]
+    path.write_bytes(media.remuxed(plain, matrix=matrix))
+    done = shrunk(path)
+    assert done.was_shrunk, done.reason
+    assert shown(done.path).matrix == shown(path).matrix
+
+
+def test_pixels_keep_their_shape(path: Path) -> None:
+    frames = media.moving_camera("roll_cw", frames=20, width=180, height=240)
+    path.write_bytes(media.encode(frames, options={"x264-params": "sar=16/9"}))
+    done = shrunk(path)
+    assert done.was_shrunk, done.reason
+    assert shown(done.path).pixel == shown(path).pixel == Fraction(16, 9)
+    assert shown(done.path).size == (72, 96)
+
+
+def test_a_cover_is_not_sent_for_its_video(path: Path, plain: bytes) -> None:
+    path.write_bytes(media.covered(plain))
+    done = shrunk(path)
+    assert done.was_shrunk, done.reason
+    assert len(shown(done.path).times) == 50
+
+
+def without_its_keyframe(packet: Packet) -> bool | None:
+    return None if packet.dts <= 0 and packet.is_keyframe else True
+
+
+def leaping(packet: Packet) -> bool:
+    if packet.pts * packet.time_base >= 1:
+        packet.pts += round(5 / packet.time_base)
+        packet.dts += round(5 / packet.time_base)
+    return True
+
+
+def test_a_beginning_without_a_keyframe_is_the_server_s_to_judge(path: Path, plain: bytes) -> None:
+    path.write_bytes(media.remuxed(plain, "mpegts", change=without_its_keyframe))
+    assert shrunk(path) == Shrinking(path, False, shrunk(path).reason, path.stat().st_size, path.stat().st_size)
+    assert "a part of it is missing" in shrunk(path).reason
+
+
+def test_so_is_a_clock_that_leaps(path: Path, plain: bytes) -> None:
+    path.write_bytes(media.remuxed(plain, "mpegts", change=leaping))
+    assert "its clock leaps" in shrunk(path).reason
+    once = media.remuxed(plain, "mpegts")
+    path.write_bytes(once + once)
+    assert not shrunk(path).was_shrunk
+
+
+def test_so_is_damage(path: Path, plain: bytes) -> None:
+    with av.open(io.BytesIO(plain)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    place, size = packets[20]
+    path.write_bytes(plain[:place] + bytes(size) + plain[place + size :])
+    assert not shrunk(path).was_shrunk
+    path.write_bytes(media.remuxed(plain, "mpegts")[:-20_000])
+    for a, b in pairwise(shown(shrunk(path).path).times):
+        assert a < b
