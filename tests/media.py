@@ -153,11 +153,14 @@ def turned(degrees: int, **move: Any) -> bytes:
 
 
 def remuxed(
-    source: bytes, container: str = "mp4", matrix: list[int] | None = None, change: Callable[[Packet], object] = bool
+    source: bytes,
+    container: str = "mp4",
+    matrix: list[int] | None = None,
+    change: Callable[[Packet[Any]], object] = bool,
 ) -> bytes:
     """The same packets in another file, but for what `change` does to them; those it returns None for are left out."""
     file = io.BytesIO()
-    with av.open(io.BytesIO(source)) as read, av.open(file, "w", format=container) as written:
+    with av.open(io.BytesIO(source), "r") as read, av.open(file, "w", format=container) as written:
         stream = written.add_stream_from_template(read.streams.video[0])
         if matrix:
             stream.set_display_matrix(matrix)
@@ -173,15 +176,15 @@ def covered(source: bytes) -> bytes:
     picture = next(moving_camera("static", frames=1))
     cover = encode(iter([picture]), container="image2pipe", codec="mjpeg", pixels="yuvj420p")
     file = io.BytesIO()
-    with av.open(io.BytesIO(source)) as read, av.open(file, "w", format="matroska") as written:
+    with av.open(io.BytesIO(source), "r") as read, av.open(file, "w", format="matroska") as written:
         still = written.add_stream("mjpeg", rate=25)
         still.height, still.width = picture.shape[:2]
         still.pix_fmt, still.disposition = "yuvj420p", av.stream.Disposition.attached_pic
         stream = written.add_stream_from_template(read.streams.video[0])
         written.start_encoding()
-        packet = Packet(cover)
-        packet.stream, packet.pts, packet.dts = still, 0, 0
-        written.mux(packet)
+        only: Packet[Any] = Packet(cover)
+        only.stream, only.pts, only.dts = still, 0, 0
+        written.mux(only)
         for packet in read.demux(video=0):
             if packet.dts is not None:
                 packet.stream = stream

@@ -10,11 +10,9 @@ import copy
 import io
 import json
 import re
-import socket
-import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,11 @@ from cliplane_client.cli import main
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-PREDICTION = {"label": "static", "score": 0.9}
-VIEW = {"view": 0, "start_s": 0.0, "end_s": 1.0, "predictions": [PREDICTION]}
-VIDEO = {
+from tests.client.loopback import Server
+
+PREDICTION: dict[str, Any] = {"label": "static", "score": 0.9}
+VIEW: dict[str, Any] = {"view": 0, "start_s": 0.0, "end_s": 1.0, "predictions": [PREDICTION]}
+VIDEO: dict[str, Any] = {
     "container": "mp4",
     "codec": "h264",
     "width": 320,
@@ -35,7 +35,7 @@ VIDEO = {
     "frames": 50,
     "duration_s": 2.0,
 }
-RESULT = {
+RESULT: dict[str, Any] = {
     "request_id": "1",
     "model": "camera_motion",
     "version": "1",
@@ -46,62 +46,18 @@ RESULT = {
     "timing_ms": {"spool": 1.0, "decode": 2.0, "infer": 3.0, "total": 4.0},
 }
 SAMPLING = {"clip_length": 16, "temporal_stride": 2, "short_side": 64, "crop": [64, 64], "clips": 4, "views": 4}
-MODEL = {"name": "camera_motion", "version": "1", "description": "", "labels": ["static"], "sampling": SAMPLING}
-MODELS = {"default": "camera_motion", "models": [MODEL]}
-HEALTH = {"status": "ready", "model": "camera_motion", "version": "1", "handoff": "system_shm"}
+MODEL: dict[str, Any] = {
+    "name": "camera_motion",
+    "version": "1",
+    "description": "",
+    "labels": ["static"],
+    "sampling": SAMPLING,
+}
+MODELS: dict[str, Any] = {"default": "camera_motion", "models": [MODEL]}
+HEALTH: dict[str, Any] = {"status": "ready", "model": "camera_motion", "version": "1", "handoff": "system_shm"}
 
 ESCAPES = "\x1b]0;owned\x07\x9b2J\u202egnp.\u2028\r\ud800"
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e\ud800-\udfff]")  # all but the line's end
-
-
-class Server:
-    """Answers every request with the pieces of `answer`, and counts what it was asked and what it could send."""
-
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
-        self.base = f"http://{self.address}"
-        self.answer: Iterable[bytes] = ()
-        self.requests: list[bytes] = []
-        self.sent = 0
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def says(self, body: bytes, content_type: str = "application/json", status: int = 200, head: str = "") -> None:
-        lines = f"HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\nConnection: close\r\n{head}\r\n"
-        self.answer = [lines.encode(), body]
-
-    def streams(self, *events: tuple[str, Any]) -> None:
-        text = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
-        self.says(text.encode(), "text/event-stream")
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(10)
-                self.requests.append(self._request(connection))
-                for piece in self.answer:
-                    connection.sendall(piece)
-                    self.sent += len(piece)
-                connection.shutdown(socket.SHUT_WR)
-
-    def _request(self, connection: socket.socket) -> bytes:
-        """All of it: to hang up on what is not read would be a reset, and no answer."""
-        request = b""
-        while b"\r\n\r\n" not in request:
-            request += connection.recv(65536)
-        head, _, body = request.partition(b"\r\n\r\n")
-        length = re.search(rb"content-length: (\d+)", head.lower())
-        left = int(length[1]) - len(body) if length else 0
-        while left > 0:
-            left -= len(connection.recv(65536))
-        return head
 
 
 @pytest.fixture
@@ -180,7 +136,13 @@ heads = st.sampled_from(
 statuses = st.sampled_from([200, 200, 200, 204, 301, 404, 422, 500, 503, 599])
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    database=None,
+    derandomize=True,
+)
 @given(data=st.data())
 def test_whatever_it_answers_is_a_result_or_an_error_of_ours(server: Server, data: st.DataObject) -> None:
     operation = data.draw(st.sampled_from(OPERATIONS))
@@ -197,7 +159,13 @@ def test_whatever_it_answers_is_a_result_or_an_error_of_ours(server: Server, dat
     assert not CONTROL.search(said)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    database=None,
+    derandomize=True,
+)
 @given(data=st.data())
 def test_nothing_it_answers_moves_the_cursor(server: Server, video: Path, data: st.DataObject) -> None:
     connection = ["--base", server.base, "--retries", "0"]
@@ -217,7 +185,7 @@ def test_nothing_it_answers_moves_the_cursor(server: Server, video: Path, data: 
 
 @pytest.mark.parametrize("form", [(), ("--csv",), ("--json",)])
 def test_escape_sequences_in_labels_are_written_out(server: Server, video: Path, form: tuple[str, ...]) -> None:
-    label = {"label": f"[red]{ESCAPES}[/nope] :smile:", "score": 0.5}
+    label: dict[str, Any] = {"label": f"[red]{ESCAPES}[/nope] :smile:", "score": 0.5}
     server.streams(("video", VIDEO), ("result", {**RESULT, "predictions": [label]}))
     code, written = cliplane("classify", video, *form, "--base", server.base)
     assert code == 3, written  # half of a surrogate pair is no JSON
@@ -238,7 +206,7 @@ def test_a_title_a_model_and_a_file_are_no_markup(server: Server, tmp_path: Path
     code, written = cliplane("classify", path, "--base", server.base)
     assert code == 1
     assert not CONTROL.search(written)
-    assert written.replace("\n", "").endswith(r"[nope]\x1b[2J.mp4: [/nope]\x1b[31m: \x9b2J")
+    assert written.rstrip().endswith(r"[nope]\x1b[2J.mp4: [/nope]\x1b[31m: \x9b2J")
     server.says(json.dumps({"default": "", "models": [{**MODEL, "name": "[/nope]", "version": "\x1b[31m"}]}).encode())
     code, written = cliplane("models", "--base", server.base)
     assert code == 0
@@ -338,6 +306,22 @@ def test_asyncio_s_client_has_the_same_bounds(server: Server) -> None:
     server.answer = trickle()
     with pytest.raises(NoAnswer):
         asyncio.run(ask())
+
+
+def test_a_key_is_sent_and_never_shown(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.says(b"{}", status=401)
+    code, written = cliplane("health", "--key", "t0psecret", "--header", "X-Team: film", "--base", server.base)
+    assert code == 1
+    assert {b"Authorization: Bearer t0psecret", b"X-Team: film"} <= set(server.requests[-1].split(b"\r\n"))
+    monkeypatch.setenv("CLIPLANE_KEY", "0f_the_environment\n")
+    written += cliplane("health", "--base", f"http://me:s3cret@{server.address}")[1]
+    assert b"Authorization: Bearer 0f_the_environment" in server.requests[-1]
+    for wrong in (("--key", "t0psecret\n\n0"), ("--header", "X: t0psecret\x00"), ("--header", "X Y: t0psecret")):
+        code, text = cliplane("health", *wrong, "--base", server.base)
+        assert code == 2
+        written += text
+    assert "t0psecret" not in written
+    assert "s3cret" not in written
 
 
 def test_a_password_in_the_address_is_used_and_never_shown(server: Server, video: Path) -> None:

@@ -6,11 +6,12 @@ import io
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import pytest
 from av.packet import Packet
+from av.video.stream import VideoStream
 from cliplane_client.shrinking import Shrinking, choose
 
 from tests import media
@@ -32,12 +33,13 @@ class Shown(NamedTuple):
 def shown(path: Path) -> Shown:
     with av.open(str(path)) as container:
         stream = container.streams.best("video")
-        times = [frame.time for frame in container.decode(stream)]
+        assert isinstance(stream, VideoStream)
+        times = [float(frame.time or 0) for frame in container.decode(stream)]
         matrix = stream.codec_context.coded_side_data.get("display_matrix")
         return Shown(
             [time - times[0] for time in times],
             (stream.width, stream.height),
-            Fraction(stream.sample_aspect_ratio or 1),
+            Fraction(str(stream.sample_aspect_ratio or 1)),
             list(memoryview(bytes(matrix)).cast("i")) if matrix else [],
         )
 
@@ -100,14 +102,14 @@ def test_a_cover_is_not_sent_for_its_video(path: Path, plain: bytes) -> None:
     assert len(shown(done.path).times) == 50
 
 
-def without_its_keyframe(packet: Packet) -> bool | None:
-    return None if packet.dts <= 0 and packet.is_keyframe else True
+def without_its_keyframe(packet: Packet[Any]) -> bool | None:
+    return None if packet.is_keyframe and (packet.dts or 0) <= 0 else True
 
 
-def leaping(packet: Packet) -> bool:
-    if packet.pts * packet.time_base >= 1:
-        packet.pts += round(5 / packet.time_base)
-        packet.dts += round(5 / packet.time_base)
+def leaping(packet: Packet[Any]) -> bool:
+    leap = round(5 / packet.time_base)
+    if packet.pts is not None and packet.dts is not None and packet.pts * packet.time_base >= 1:
+        packet.pts, packet.dts = packet.pts + leap, packet.dts + leap
     return True
 
 
@@ -126,8 +128,8 @@ def test_so_is_a_clock_that_leaps(path: Path, plain: bytes) -> None:
 
 
 def test_so_is_damage(path: Path, plain: bytes) -> None:
-    with av.open(io.BytesIO(plain)) as container:
-        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    with av.open(io.BytesIO(plain), "r") as container:
+        packets = [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
     place, size = packets[20]
     path.write_bytes(plain[:place] + bytes(size) + plain[place + size :])
     assert not shrunk(path).was_shrunk

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cliplane.settings import Settings, SettingsError, read_settings
+from cliplane.settings import CLIENT_S_OWN, Settings, SettingsError, read_settings
+from cliplane_client.address import BASE_VARIABLE, KEY_VARIABLE
 
 
 def test_settings_have_defaults_and_are_read() -> None:
@@ -30,3 +31,8 @@ def test_settings_have_defaults_and_are_read() -> None:
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         read_settings({name: value})
+
+
+def test_the_client_s_variables_do_not_stop_the_boot() -> None:
+    assert {BASE_VARIABLE, KEY_VARIABLE} == CLIENT_S_OWN
+    assert read_settings(dict.fromkeys(CLIENT_S_OWN, "https://video.example")) == Settings()

@@ -19,10 +19,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from cliplane_client.address import BASE_VARIABLE, DEFAULT_BASE
+from cliplane_client.address import BASE_VARIABLE, DEFAULT_BASE, KEY_VARIABLE
 from cliplane_client.client import Client
 from cliplane_client.display import Answers, Outcome, complain, console, progress_bars, show_models
-from cliplane_client.errors import CannotConnect, ClientError, InvalidAddress, InvalidResponse, NotReady
+from cliplane_client.errors import CannotConnect, ClientError, InvalidAddress, InvalidHeader, InvalidResponse, NotReady
 from cliplane_client.results import result
 from cliplane_client.shrinking import Shrinking, choose
 from cliplane_client.text import clean
@@ -38,8 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     notes = console(is_for_notes=True)
     try:
-        client = Client(args.base, timeout_s=args.timeout, retries=args.retries)
-    except InvalidAddress as error:
+        client = Client(
+            args.base, key=args.key, headers=dict(args.header), timeout_s=args.timeout, retries=args.retries
+        )
+    except (InvalidAddress, InvalidHeader) as error:
         complain(notes, str(error))
         return WRONG
     try:
@@ -65,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawTextHelpFormatter,
         parents=[_connection()],
     )
-    parser.set_defaults(base=None, timeout=120.0, retries=5)
+    parser.set_defaults(base=None, key=None, header=[], timeout=120.0, retries=5)
     commands = parser.add_subparsers(required=True, metavar="classify | models | health")
 
     classify = commands.add_parser("classify", help="videos in, labels out", parents=[_connection()])
@@ -93,9 +95,24 @@ def _connection() -> argparse.ArgumentParser:
     """What all commands have, before their name or after it; a default here would undo what stands before it."""
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     options.add_argument("--base", metavar="URL", help=f"the server (default: ${BASE_VARIABLE}, else {DEFAULT_BASE})")
+    options.add_argument("--key", help=f"sent as a bearer token (default: ${KEY_VARIABLE}, which `ps` does not show)")
+    options.add_argument(
+        "--header",
+        type=_header,
+        action="append",
+        metavar="'NAME: VALUE'",
+        help="sent with each request; more than once",
+    )
     options.add_argument("--timeout", type=float, metavar="S", help="seconds to wait for an answer (default: 120)")
     options.add_argument("--retries", type=int, metavar="N", help="attempts more after a 503 (default: 5)")
     return options
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError("NAME: VALUE")
+    return name.strip(), value.strip()
 
 
 def _form(name: str) -> dict[str, Any]:

@@ -7,15 +7,15 @@ import io
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict, Unpack
 
 import httpx
 
 from cliplane_client import results
-from cliplane_client.address import base_url, shown
+from cliplane_client.address import base_url, request_headers, shown
 from cliplane_client.answers import Bounds, Event, EventReader, body_of, problem_of, translated
 from cliplane_client.errors import CannotConnect, NoAnswer, NotReady
 
@@ -27,23 +27,44 @@ LONG_PROBE_S = 0.2
 MAX_PAUSE_S = 60.0
 """Longest wait for a server that is busy. One that wishes more is not waited for: its error says how much."""
 
-_UNCOMPRESSED = {"Accept-Encoding": "identity"}
 _STREAM = {"Accept": "text/event-stream"}
 
 Source = Path | str | bytes
 
 
-class _Shared:
-    def __init__(self, base: str | None = None, *, timeout_s: float = 120.0, retries: int = 5) -> None:
-        """`timeout_s`: for each read and write, and for all of an answer once it has begun. `retries`: how often a
-        request is repeated that was answered by 503 or met no server.
+class Options(TypedDict, total=False):
+    """How a server is asked."""
 
-        Raises:
-            InvalidAddress: `base`.
+    key: str | None
+    """Sent as a bearer token; of the environment where it is not given."""
+    headers: Mapping[str, str] | None
+    """Sent with each request."""
+    timeout_s: float
+    """For each read and write, and for all of an answer once it has begun; default 120."""
+    retries: int
+    """How often a request is repeated that was answered by 503 or met no server; default 5."""
+
+
+class _Shared:
+    def __init__(
+        self,
+        base: str | None = None,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 120.0,
+        retries: int = 5,
+    ) -> None:
+        """Raises:
+        InvalidAddress: `base`; InvalidHeader: `key` or `headers`.
         """
         self._url = base_url(base)
         self.base = shown(self._url)
         self.retries = retries
+        self._headers = request_headers(key, headers)
+        self._headers["Accept-Encoding"] = "identity"
+        if "Authorization" in self._headers:  # httpx would send the address's user instead
+            self._url = self._url.copy_with(username="", password="")
         self._timeout_s = timeout_s
         self._timeout = httpx.Timeout(timeout_s, connect=5.0)
 
@@ -62,9 +83,10 @@ class _Shared:
 class Client(_Shared):
     """One server, one request at a time; safe to use from several threads."""
 
-    def __init__(self, base: str | None = None, *, timeout_s: float = 120.0, retries: int = 5) -> None:
-        super().__init__(base, timeout_s=timeout_s, retries=retries)
-        self._http = httpx.Client(base_url=self._url, timeout=self._timeout, headers=_UNCOMPRESSED)
+    def __init__(self, base: str | None = None, **options: Unpack[Options]) -> None:
+        """`options`: see `Options`."""
+        super().__init__(base, **options)
+        self._http = httpx.Client(base_url=self._url, timeout=self._timeout, headers=self._headers)
 
     def __enter__(self) -> Client:
         return self
@@ -168,9 +190,10 @@ class Client(_Shared):
 class AsyncClient(_Shared):
     """One server; any number of requests at a time."""
 
-    def __init__(self, base: str | None = None, *, timeout_s: float = 120.0, retries: int = 5) -> None:
-        super().__init__(base, timeout_s=timeout_s, retries=retries)
-        self._http = httpx.AsyncClient(base_url=self._url, timeout=self._timeout, headers=_UNCOMPRESSED)
+    def __init__(self, base: str | None = None, **options: Unpack[Options]) -> None:
+        """`options`: see `Options`."""
+        super().__init__(base, **options)
+        self._http = httpx.AsyncClient(base_url=self._url, timeout=self._timeout, headers=self._headers)
 
     async def __aenter__(self) -> AsyncClient:
         return self

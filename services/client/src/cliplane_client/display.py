@@ -48,8 +48,13 @@ def progress_bars(notes: Console) -> Progress:
     )
 
 
+def note(notes: Console, text: str, style: str = "") -> None:
+    """One line, however long."""
+    notes.print(clean(text), style=style, soft_wrap=True)
+
+
 def complain(notes: Console, text: str) -> None:
-    notes.print(clean(text), style="red")
+    note(notes, text, "red")
 
 
 class Answers:
@@ -65,7 +70,7 @@ class Answers:
     def add(self, outcome: Outcome) -> None:
         name = clean(outcome.name)
         if outcome.shrinking is not None:
-            self._notes.print(clean(_shrunk(name, outcome.shrinking)))
+            note(self._notes, _shrunk(name, outcome.shrinking))
         if outcome.error is not None:
             complain(self._notes, f"{name}: {outcome.error}")
         if outcome.result is not None:

@@ -29,6 +29,10 @@ class InvalidAddress(ClientError):
     """The server's address is none; it is not quoted, for it may hold a password."""
 
 
+class InvalidHeader(ClientError):
+    """A header or the key cannot be sent; its value is not quoted."""
+
+
 class InvalidResponse(ClientError):
     """What answers is no Cliplane server, or a broken one: not its documents, too much of it, or an end too early."""
 
