@@ -101,6 +101,13 @@ def test_a_video_inside_a_form_with_other_fields_is_found(http: httpx.Client) ->
     assert answer.json()["predictions"][0]["label"] == "tilt_up"
 
 
+def test_fields_of_a_form_are_obeyed_as_the_query_is(http: httpx.Client) -> None:
+    files = {"video": ("c.mp4", media.clip("tilt_up", frames=120))}
+    data = {"model": "camera_motion", "views": "2", "top": "3"}
+    result = http.post("/v1/classify?top=3", data=data, files=files).json()
+    assert (len(result["views"]), len(result["predictions"])) == (2, 3)
+
+
 def test_views_and_top_are_obeyed(http: httpx.Client) -> None:
     result = http.post("/v1/classify", content=media.clip(frames=120), params={"views": 3, "top": 2}).json()
     assert len(result["views"]) == 3

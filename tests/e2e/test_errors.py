@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from fractions import Fraction
 
 import httpx
@@ -69,6 +70,28 @@ def test_no_body_is_a_400(http: httpx.Client) -> None:
 def test_a_form_without_a_video_is_a_400(http: httpx.Client, body: bytes, content_type: str) -> None:
     answer = http.post("/v1/classify", content=body, headers={"Content-Type": content_type})
     assert_problem(answer, 400, "bad-body")
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "detail"),
+    [
+        ("views=1", {"views": "2"}, "views is one thing in the query and another in the form"),
+        ("", {"top": "0"}, "top: a whole number"),
+    ],
+)
+def test_a_wrong_field_of_a_form_is_a_400_that_names_it(
+    http: httpx.Client, query: str, field: dict[str, str], detail: str
+) -> None:
+    answer = http.post(f"/v1/classify?{query}", data=field, files={"video": ("a.mp4", media.clip(frames=8))})
+    assert_problem(answer, 400, "bad-query")
+    assert detail in answer.json()["detail"]
+
+
+def test_a_compressed_body_is_a_415_that_says_so(http: httpx.Client) -> None:
+    body = gzip.compress(media.clip(frames=8))
+    assert_problem(http.post("/v1/classify", content=body), 415, "encoded-body")
+    answer = http.post("/v1/classify", content=body, headers={"Content-Encoding": "gzip"})
+    assert_problem(answer, 415, "encoded-body")
 
 
 @pytest.mark.parametrize("name", ["nobody", "../etc", "a/b", "", "x" * 200, "%00"])

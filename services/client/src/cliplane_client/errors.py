@@ -99,6 +99,10 @@ class NotAVideo(Refused):
     type = "not-a-video"
 
 
+class EncodedBody(Refused):
+    type = "encoded-body"
+
+
 class UndecodableVideo(Refused):
     type = "undecodable-video"
 

@@ -18,7 +18,7 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from cliplane.errors import BadQuery, CliplaneError, DecoderCrashed, DecodeTimeout, InferTimeout, RegionLost
@@ -50,6 +50,8 @@ class Job:
     top: int
     request_id: str
     spool_ms: float
+    began: float = field(default_factory=time.monotonic)
+    """When the lane took the request, by the monotonic clock: its deadline counts from then."""
 
 
 class Event(NamedTuple):
@@ -93,8 +95,8 @@ class _Answer:
 class _Clock:
     """When a request began, when it must end, and what its time went into."""
 
-    def __init__(self, timeout_s: float) -> None:
-        self._started = time.monotonic()
+    def __init__(self, began: float, timeout_s: float) -> None:
+        self._started = began
         self._deadline = self._started + timeout_s
         self._calls_since: float | None = None
         self.decode_ms: float | None = None
@@ -130,7 +132,7 @@ class _Run:
 
     def __init__(self, lane: Lane, job: Job, spec: ModelSpec) -> None:
         self._lane, self._job, self._spec = lane, job, spec
-        self._clock = _Clock(lane.settings.request_timeout_s)
+        self._clock = _Clock(job.began, lane.settings.request_timeout_s)
         requests = lane.requests()
         self._threads = lane.decoder_threads(requests)
         self._region, self._handoff = lane.hand_over()

@@ -49,6 +49,10 @@ class NotAVideo(CliplaneError):
     status, type, title = 415, "not-a-video", "This is not a video container that is allowed here"
 
 
+class EncodedBody(CliplaneError):
+    status, type, title = 415, "encoded-body", "The body is compressed"
+
+
 class UndecodableVideo(CliplaneError):
     status, type, title = 422, "undecodable-video", "The video cannot be decoded"
 

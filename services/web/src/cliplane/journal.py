@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import structlog
@@ -13,6 +13,17 @@ from cliplane.classification import Event, Job
 from cliplane.errors import CliplaneError
 
 log = structlog.get_logger()
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Writes down a request that is refused before its job is known."""
+    try:
+        yield
+    except CliplaneError as error:
+        metrics.REQUESTS.labels("", error.type).inc()
+        log.warning("failed", error=error.type, status=error.status, detail=error.detail)
+        raise
 
 
 def recorded(events: Generator[Event], job: Job) -> Generator[Event]:

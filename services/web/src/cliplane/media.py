@@ -1,17 +1,14 @@
 """What container is this file? Pure: bytes in, a name out; no demuxer is involved.
 
-Owns the list of containers that may reach a demuxer at all, and finds the file inside a multipart body.
+Owns the list of containers that may reach a demuxer at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from email.message import Message
-from email.parser import HeaderParser
-from mmap import mmap
 from typing import NamedTuple
 
-from cliplane.errors import BadBody, NotAVideo
+from cliplane.errors import NotAVideo
 
 HEAD_BYTES = 512
 """How much of a file `sniff` needs to see."""
@@ -55,41 +52,3 @@ def _container(head: bytes) -> str:
     if len(head) > 2 * _TS_PACKET and all(head[k * _TS_PACKET] == 0x47 for k in range(3)):
         return "mpegts"
     return ""
-
-
-def multipart_file(body: mmap | bytes, content_type: str, field_name: str) -> Span:
-    """Where the one file of a multipart/form-data body (RFC 7578) lies, so that it can be read in place.
-
-    Raises:
-        BadBody: the body is not well-formed, or the field is missing or there more than once.
-    """
-    boundary = _header(f"Content-Type: {content_type}").get_param("boundary")
-    if not isinstance(boundary, str) or not 1 <= len(boundary) <= 70:
-        raise BadBody("multipart/form-data without a boundary")
-    delimiter = b"--" + boundary.encode("ascii", "replace")
-    if body[: len(delimiter)] != delimiter:
-        raise BadBody("the body does not start with its multipart boundary")
-    found: Span | None = None
-    position = len(delimiter)
-    while body[position : position + 2] == b"\r\n":
-        head_end = body.find(b"\r\n\r\n", position, position + 8192)
-        if head_end < 0:
-            raise BadBody("a multipart part has no end of its headers")
-        end = body.find(b"\r\n" + delimiter, head_end + 2)
-        if end < 0:
-            raise BadBody("the multipart body is cut off")
-        part = _header(body[position + 2 : head_end].decode("utf-8", "replace"))
-        if part.get_param("name", header="content-disposition") == field_name:
-            if found is not None:
-                raise BadBody(f"more than one file field {field_name!r}")
-            found = Span(head_end + 4, max(end, head_end + 4))
-        position = end + 2 + len(delimiter)
-    if body[position : position + 2] != b"--":
-        raise BadBody("the multipart body is cut off")
-    if found is None:
-        raise BadBody(f"the form has no file field {field_name!r}")
-    return found
-
-
-def _header(text: str) -> Message:
-    return HeaderParser().parsestr(text)

@@ -5,28 +5,34 @@ from __future__ import annotations
 import mmap
 import os
 import re
+import time
+from collections.abc import Mapping
 from itertools import chain
+from typing import Literal, NamedTuple
 
 from flask import Blueprint, Request, Response, current_app, g, jsonify, request
+from werkzeug.datastructures import Headers
 
 from cliplane import journal, problems
 from cliplane.classification import AUTO, Job
 from cliplane.classification import classify as classify_with
-from cliplane.errors import BadBody, BadQuery, UnknownModel
+from cliplane.errors import BadBody, BadQuery, EncodedBody, UnknownModel
+from cliplane.forms import FIELDS, read_form
 from cliplane.lane import Lane
-from cliplane.media import HEAD_BYTES, Span, multipart_file, sniff
+from cliplane.media import HEAD_BYTES, Span, sniff
 from cliplane.settings import Settings
 
 blueprint = Blueprint("classify", __name__)
 
-FILE_FIELD = "video"
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip (RFC 1952), zstd (RFC 8878)
 
 
 @blueprint.post("/v1/classify")
 def classify() -> Response:
     lane: Lane = current_app.extensions["lane"]
-    job = read_job(request, current_app.extensions["settings"])
+    with journal.refusals():
+        job = read_job(request, current_app.extensions["settings"], time.monotonic())
     events = journal.recorded(classify_with(lane, job), job)
     # The first event shows that the file can be read: until then an error has a status of its own.
     first = next(events)
@@ -48,34 +54,45 @@ def tell_spool_time(answer: Response) -> Response:
     return answer
 
 
-def read_job(upload: Request, settings: Settings) -> Job:
-    """The request as a job.
+def read_job(upload: Request, settings: Settings, began: float) -> Job:
+    """The request as a job; `began` by the monotonic clock, since reading the form is part of its time.
 
     Raises:
-        BadQuery, UnknownModel: the query is wrong.
-        BadBody, NotAVideo: the body is.
+        BadQuery, UnknownModel: the query, or a field of the form, is wrong.
+        BadBody, EncodedBody, NotAVideo: the body is.
     """
+    query = {}
     for name, values in upload.args.lists():
-        if name not in ("model", "views", "top"):
+        if name not in FIELDS:
             raise BadQuery(f"there is no parameter {name!r}; there are model, views and top")
         if len(values) != 1:
             raise BadQuery(f"{name} is given more than once")
-    model = upload.args.get("model", settings.default_model)
+        query[name] = values[0]
+    _choices(query, settings)  # before the body: it may be long
+    path = upload.headers.get("X-Spool-Path", "")
+    body = _look_into(path, upload.headers, settings.containers.split(","))
+    for name in query.keys() & body.fields.keys():
+        if query[name] != body.fields[name]:
+            raise BadQuery(f"{name} is one thing in the query and another in the form")
+    model, views, top = _choices(query | body.fields, settings)
+    return Job(path, body.span, body.container, model, views, top, g.request_id, _spool_ms(upload), began)
+
+
+def _choices(asked: Mapping[str, str], settings: Settings) -> tuple[str, int | Literal["auto"] | None, int]:
+    """Model, views and top of a query or a form, as `Job` has them."""
+    model = asked.get("model", settings.default_model)
     if not _MODEL_NAME.fullmatch(model):
         raise UnknownModel("a model's name is letters, digits, _ . and -")
-    views = AUTO if upload.args.get("views") == AUTO else _whole_number(upload, "views", settings.max_views)
-    top = _whole_number(upload, "top", 1000)
-    path = upload.headers.get("X-Spool-Path", "")
-    span, container = _locate(path, upload.content_type or "", settings.containers.split(","))
-    return Job(path, span, container, model, views, top or 5, g.request_id, _spool_ms(upload))
+    views = AUTO if asked.get("views") == AUTO else _whole_number(asked, "views", settings.max_views)
+    return model, views, _whole_number(asked, "top", 1000) or 5
 
 
 def _spool_ms(upload: Request) -> float:
     return float(upload.headers.get("X-Spool-Seconds", 0)) * 1000
 
 
-def _whole_number(upload: Request, name: str, most: int) -> int | None:
-    text = upload.args.get(name)
+def _whole_number(asked: Mapping[str, str], name: str, most: int) -> int | None:
+    text = asked.get(name)
     if text is None:
         return None
     if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or not 1 <= int(text) <= most:
@@ -83,15 +100,30 @@ def _whole_number(upload: Request, name: str, most: int) -> int | None:
     return int(text)
 
 
-def _locate(path: str, content_type: str, containers: list[str]) -> tuple[Span | None, str]:
-    """Where in the spool file the video lies, and its container; reads its first bytes and no more."""
+class _Body(NamedTuple):
+    span: Span | None
+    container: str
+    fields: dict[str, str]
+
+
+def _look_into(path: str, headers: Headers, containers: list[str]) -> _Body:
+    """Where in the spool file the video lies, its container, and what a form says beside it."""
+    encoding = headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise EncodedBody("there is a Content-Encoding, which is not undone: send the video as it is")
     if not path or os.path.getsize(path) == 0:
         raise BadBody("the body is empty")
+    content_type = headers.get("Content-Type", "")
     with open(path, "rb") as file:
         if not content_type.lower().startswith("multipart/form-data"):
-            return None, sniff(file.read(HEAD_BYTES), containers)
+            return _Body(None, _container(file.read(HEAD_BYTES), containers), {})
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as body:
-            span = multipart_file(body, content_type, FILE_FIELD)
-            if span.start == span.end:
-                raise BadBody("the file in the form is empty")
-            return span, sniff(body[span.start : min(span.start + HEAD_BYTES, span.end)], containers)
+            span, fields = read_form(body, content_type)
+            head = body[span.start : min(span.start + HEAD_BYTES, span.end)]
+            return _Body(span, _container(head, containers), fields)
+
+
+def _container(head: bytes, allowed: list[str]) -> str:
+    if head.startswith(_COMPRESSED):
+        raise EncodedBody("it is gzip or zstd, which is not undone: send the video as it is")
+    return sniff(head, allowed)
