@@ -8,9 +8,8 @@ import signal
 from typing import Any
 
 from cliplane import logs, metrics, region
-from cliplane.boot import GRACEFUL_MARGIN_S
 from cliplane.decoder.sandbox import die_with_parent
-from cliplane.settings import read_settings
+from cliplane.settings import GRACEFUL_MARGIN_S, read_settings
 
 settings = read_settings()
 plane = os.environ["PLANE"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cliplane.boot import GRACEFUL_MARGIN_S, STOP_MARGIN_S
-from cliplane.settings import Settings
+from cliplane.boot import STOP_MARGIN_S
+from cliplane.settings import GRACEFUL_MARGIN_S, Settings
 
 from tests.integration.conftest import Stack, docker
 

@@ -75,7 +75,7 @@ START = b"--" + DASHES.encode() + b"x\r\n"
 PART = START + b"Content-Disposition: form-data; name=a\r\n\r\n1\r\n"
 
 
-@settings(max_examples=60)
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(pattern=patterns, prefix=st.sampled_from([b"", START, PART, PART * 10, START + b"A: "]))
 @example(  # 65 s for 40 MB, once: each part's header went through a parser that is quadratic
     pattern=[

@@ -83,6 +83,16 @@ class MethodNotAllowed(Refused):
     type = "method-not-allowed"
 
 
+class CrossSite(Refused):
+    type = "cross-site"
+
+
+class Misdirected(Refused):
+    """The server does not answer to the name it was asked by."""
+
+    type = "misdirected"
+
+
 class UploadTooSlow(Refused):
     type = "upload-too-slow"
 

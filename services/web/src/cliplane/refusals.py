@@ -13,7 +13,18 @@ from cliplane import metrics
 SOCKET = Path("/run/cliplane/refusals.sock")
 """Where nginx writes to: `access_log` in nginx.conf."""
 
-OUTCOMES = ("busy", "lane-died", "body-too-large", "upload-too-slow", "out-of-time")
+OUTCOMES = (
+    "bad-request",
+    "address-too-long",
+    "cross-site",
+    "upload-too-slow",
+    "body-too-large",
+    "misdirected",
+    "internal-error",
+    "lane-died",
+    "busy",
+    "out-of-time",
+)
 """What `nginx/problems.conf` puts into `$cliplane_refusal`."""
 
 

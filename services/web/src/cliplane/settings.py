@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,12 @@ CODECS = (
 """Video formats that the reader has been tried with, by FFmpeg's names."""
 
 MIB = 1024 * 1024
+
+GRACEFUL_MARGIN_S = 5
+"""gunicorn and nginx wait so much longer for a lane than a request may take."""
+
+_HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9.-]+")
+_ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]+)?")
 
 
 class SettingsError(ValueError):
@@ -63,6 +70,10 @@ class Settings:
     triton_grpc: str = _setting("triton:8001", "host:port of Triton's gRPC service")
     triton_http: str = _setting("triton:8000", "host:port of Triton's HTTP service (clean-up only)")
     shared_memory: bool = _setting(True, "hand frames over in shared memory; false: in the gRPC message")
+    allowed_hosts: str = _setting(
+        "", "hosts this stack answers as, beside addresses and names without a dot (*: any); another gets 421"
+    )
+    cors_origins: str = _setting("", "origins whose pages may ask and read, e.g. https://app.example.com (*: any)")
     log_level: str = _setting("info", "debug, info, warning or error")
 
     def decoder_limits(self) -> dict[str, typing.Any]:
@@ -111,6 +122,10 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
                 raise SettingsError(f"{variable}: {name!r} is none of {', '.join(known)}")
     if settings.reader not in ("pyav", "decord"):
         raise SettingsError(f"CLIPLANE_READER={settings.reader!r}: pyav or decord")
+    for setting, form in (("allowed_hosts", _HOST), ("cors_origins", _ORIGIN)):
+        for name in filter(None, map(str.strip, getattr(settings, setting).split(","))):
+            if not form.fullmatch(name):
+                raise SettingsError(f"{variable_name(setting)}: {name!r} is not of the form {form.pattern}")
     if settings.infer_timeout_s > settings.request_timeout_s:
         raise SettingsError(
             f"CLIPLANE_INFER_TIMEOUT_S={settings.infer_timeout_s}: longer than CLIPLANE_REQUEST_TIMEOUT_S"

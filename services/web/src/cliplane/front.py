@@ -1,0 +1,52 @@
+"""What nginx's configuration takes from the settings; `boot.py` writes it where nginx.conf includes it. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from cliplane.settings import GRACEFUL_MARGIN_S, Settings
+
+# A name that an attacker may let resolve to this host has a dot and is no address (DNS rebinding).
+_NEVER_REBOUND = (r'""', r'"~^[0-9.]+$"', r'"~^\["', r'"~^[^.]+$"', r'"~\.localhost$"')
+
+
+def nginx_settings(settings: Settings) -> str:
+    """Directives for nginx's `http` block."""
+    return "\n".join(
+        [
+            f"client_max_body_size {settings.max_upload_bytes};",
+            f"proxy_read_timeout {settings.request_timeout_s + GRACEFUL_MARGIN_S:.0f}s;",
+            *_map("1", "$cliplane_max_upload", {}, str(settings.max_upload_bytes)),
+            *_hosts(_listed(settings.allowed_hosts)),
+            *_origins(_listed(settings.cors_origins)),
+            "",
+        ]
+    )
+
+
+def _hosts(names: list[str]) -> list[str]:
+    """`$cliplane_is_misdirected`: whether a request is for another host than this. An error's own address has none."""
+    known = dict.fromkeys((*_NEVER_REBOUND, *names), "0")
+    return [
+        *_map("$host", "$cliplane_is_unknown_host", known, "0" if "*" in names else "1", "hostnames;"),
+        *_map("$uri", "$cliplane_is_misdirected", {r'"~^/\.problem/"': "0"}, "$cliplane_is_unknown_host"),
+    ]
+
+
+def _origins(origins: list[str]) -> list[str]:
+    """`$cliplane_cors_origin`: the request's origin if its pages may read the answers, else nothing."""
+    any_origin = {'"~."': "$http_origin"} if "*" in origins else {}
+    known = {f'"~^{re.escape(origin)}$"': "$http_origin" for origin in origins if origin != "*"}
+    return [
+        *_map("$http_origin", "$cliplane_cors_origin", any_origin | known, '""'),
+        *_map("1", "$cliplane_cors_vary", {}, "Origin" if origins else '""'),
+    ]
+
+
+def _map(source: str, target: str, table: dict[str, str], default: str, *options: str) -> list[str]:
+    rows = [f"  {key} {value};" for key, value in table.items() if key != "*"]
+    return [f"map {source} {target} {{", *(f"  {option}" for option in options), *rows, f"  default {default};", "}"]
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,214 @@
+"""The front as it is in the image, nginx with its configuration, beside the tests; the lanes behind it are a stand-in,
+so that a test has settings of its own and sees what reaches a lane."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import http.server
+import json
+import os
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cliplane.front import nginx_settings
+from cliplane.settings import read_settings
+
+CONFIGURATION = Path(__file__).parents[2] / "nginx"
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 30, what: str = "") -> None:
+    """Until `condition()` holds; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
+        time.sleep(0.02)
+
+
+class Upstream(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Answers with what it was asked: the headers, and the length of the file in the spool."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, path: Path) -> None:
+        self.seen: list[dict[str, str]] = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        super().__init__(str(path), _Handler)
+        path.chmod(0o777)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Upstream
+
+    def address_string(self) -> str:
+        return ""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.seen.append(headers)
+        path = headers.get("x-spool-path")
+        size = os.path.getsize(path) if path else None
+        self.server.may_answer.wait(30)
+        body = json.dumps({"headers": headers, "size": size, "path": self.path}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815
+
+
+class Front:
+    """One nginx."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.folder, self.spool = folder, folder / "spool"
+        self.spool.mkdir()
+        self.spool.chmod(0o777)
+        folder.chmod(0o755)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.lanes = Upstream(folder / "lanes.sock")
+        self.control = Upstream(folder / "control.sock")
+        self.refusals = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.refusals.bind(str(folder / "refusals.sock"))
+        (folder / "refusals.sock").chmod(0o777)
+        environ = {f"CLIPLANE_{name.upper()}": str(value) for name, value in settings.items()}
+        (folder / "nginx-settings.conf").write_text(nginx_settings(read_settings(environ)))
+        for file in CONFIGURATION.iterdir():
+            (folder / file.name).write_text(self._here(file.read_text()))
+        # Not nginx's own user: the folder is the tests'.
+        command = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "user root;", "-e", "stderr"]
+        (folder / "modules").symlink_to("/usr/share/nginx/modules")  # where load_module looks
+        with (folder / "error.log").open("w") as errors:
+            self.process = subprocess.Popen(command, stderr=errors)
+        wait_until(self._listens, what="nginx")
+
+    def _here(self, text: str) -> str:
+        for there, here in {
+            "/run/cliplane/": f"{self.folder}/",
+            "/etc/nginx/problems.conf": f"{self.folder}/problems.conf",
+            "/etc/nginx/uploads.lua": f"{self.folder}/uploads.lua",
+            "/tmp/nginx-": f"{self.folder}/",
+            " /spool;": f" {self.spool};",
+            "/dev/stdout": f"{self.folder}/access.log",
+            "listen 8080": f"listen 127.0.0.1:{self.port}",
+            "/srv/static": str(CONFIGURATION.parent / "services/web/static"),
+        }.items():
+            text = text.replace(there, here)
+        return text
+
+    def _listens(self) -> bool:
+        assert self.process.poll() is None, (self.folder / "error.log").read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def post(self, content: bytes = b"body", path: str = "/v1/classify", **headers: str) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx.post(self.base + path, content=content, headers=named, timeout=60)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+    def raw(self, request: bytes) -> Answer:
+        """What comes to these bytes until the connection is closed."""
+        with self.connect() as connection:
+            connection.sendall(request)
+            return answer_of(connection)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The access log."""
+        return [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
+
+    def next_refusal(self) -> str:
+        """What nginx names to the control plane next."""
+        self.refusals.settimeout(30)
+        return self.refusals.recv(1024).decode().rpartition(" ")[2]
+
+    def forget_refusals(self) -> None:
+        self.refusals.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.refusals.recv(1024)
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+        for upstream in (self.lanes, self.control):
+            upstream.may_answer.set()
+            upstream.shutdown()
+            upstream.server_close()
+        self.refusals.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it came over the wire."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def problem(self) -> str:
+        """The problem's type; fails where it is none."""
+        assert self.headers["content-type"] == "application/problem+json", self.body
+        body = json.loads(self.body)
+        assert body["status"] == self.status
+        assert body["request_id"] == self.headers["x-request-id"]
+        return str(body["type"].removeprefix("urn:cliplane:problem:"))
+
+
+def answer_of(connection: socket.socket) -> Answer:
+    """The answer, whole; what nginx says before it has read the request it says at once, and closes later."""
+    answer = http.client.HTTPResponse(connection)
+    try:
+        answer.begin()
+    except (http.client.BadStatusLine, ConnectionResetError):
+        return Answer(0, {}, b"")  # closed without a word
+    with answer:
+        return Answer(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """With the default settings."""
+    found = Front(tmp_path_factory.mktemp("front"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def front_with(tmp_path: Path) -> Iterator[Callable[..., Front]]:
+    """Makes one with settings."""
+    fronts: list[Front] = []
+
+    def make(**settings: object) -> Front:
+        folder = tmp_path / str(len(fronts))
+        folder.mkdir()
+        fronts.append(Front(folder, **settings))
+        return fronts[-1]
+
+    yield make
+    for one in fronts:
+        one.close()
