@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from cliplane.decoder.container import Limits
 from cliplane.decoder.reader import open_reader
 from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
 from cliplane.settings import Settings
 
-LIMITS = Limits(**Settings().decoder_limits())
+LIMITS = Settings().decoder_limits()
 
 
 def views_of(path: Path, sampling: Sampling, threads: int) -> Iterator[np.ndarray]:

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
-from cliplane.decoder.container import Limits, silence
+from cliplane.decoder.container import silence
 from cliplane.decoder.pyav_reader import PyavReader
 from cliplane.decoder.reader import open_reader
 from cliplane.settings import Settings
 
 from tests import media
 
-LIMITS = Limits(**Settings().decoder_limits())
+LIMITS = Settings().decoder_limits()
 
 CLOSE_EARLY = """
 import sys
-from cliplane.decoder.container import Limits, silence
+from cliplane.decoder.container import silence
 from cliplane.decoder.reader import open_reader
 from cliplane.settings import Settings
-limits = Limits(**Settings().decoder_limits())
+limits = Settings().decoder_limits()
 silence()
 for turn in range(40):
     video = open_reader("pyav", sys.argv[1], None, limits, threads=3)

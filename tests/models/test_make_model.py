@@ -11,7 +11,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from cliplane.decoder.container import Limits
 from cliplane.decoder.reader import open_reader
 from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
 from cliplane.settings import Settings
@@ -20,7 +19,7 @@ from tests import media
 from tests.integration.conftest import BASE, wait_until
 from tests.models.conftest import MODELS, make, run, seed, served
 
-LIMITS = Limits(**Settings().decoder_limits())
+LIMITS = Settings().decoder_limits()
 
 PYTORCH = """
 import sys, numpy, torch

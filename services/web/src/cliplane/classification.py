@@ -2,7 +2,7 @@
 
 Knows neither Flask nor gRPC: it yields events, and Triton is behind `triton.py`.
 
-While some views are inferred, those after them are decoded. One thread waits for both: for the decoder's pipe, and
+While some views are inferred, those after them are decoded. One thread waits for both: for the decoder's socket, and
 for an eventfd that gRPC's thread writes to when an inference has ended. Which views go into which call is decided in
 `schedule.py`, what is known of the video is gathered in `findings.py`.
 
@@ -18,9 +18,12 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, NoReturn
 
+from msgspec import structs
+
+from cliplane.decoder import wire
 from cliplane.errors import BadQuery, CliplaneError, DecoderCrashed, DecodeTimeout, InferTimeout, RegionLost
 from cliplane.findings import Findings
 from cliplane.lane import Lane
@@ -161,7 +164,7 @@ class _Run:
                     if key.fd == self._lane.wake:
                         yield from self._take_answers()
                         continue
-                    yield from self._take_reports()
+                    yield from self._take_report()
                     if not self._decoder.busy:
                         selector.unregister(self._decoder.fileno())
         yield Event("result", self._result())
@@ -183,16 +186,16 @@ class _Run:
     def _start_decoder(self) -> None:
         job, settings = self._job, self._lane.settings
         self._decoder.start(
-            {
-                "path": job.path,
-                "span": job.span,
-                "sampling": asdict(self._spec.sampling),
-                "limits": settings.decoder_limits(),
-                "threads": self._threads,
-                "reader": settings.reader,
-                "coarse_to_fine": job.views == AUTO,
-                "cpu_s": settings.request_timeout_s * self._threads,
-            }
+            wire.Job(
+                path=job.path,
+                span=job.span,
+                sampling=self._spec.sampling,
+                limits=settings.decoder_limits(),
+                threads=self._threads,
+                reader=settings.reader,
+                coarse_to_fine=job.views == AUTO,
+                cpu_s=settings.request_timeout_s * self._threads,
+            )
         )
 
     def _let_go_of_decoder(self) -> None:
@@ -209,19 +212,18 @@ class _Run:
         limit = f"CLIPLANE_REQUEST_TIMEOUT_S={self._lane.settings.request_timeout_s:g}"
         raise DecodeTimeout(limit) if self._decoder.busy else InferTimeout(limit)
 
-    def _take_reports(self) -> Iterator[Event]:
-        for report in self._decoder.reports():
-            match report.pop("event"):
-                case "video":
-                    self._schedule.plan(report.pop("views"))
-                    self._findings.video = {"container": self._job.container, **report}
-                    yield Event("video", self._findings.video)
-                case "view":
-                    self._schedule.view_decoded()
-                    self._findings.add_view(report)
-                case "end":
-                    self._schedule.decoding_ended()
-                    self._clock.decoding_ended()
+    def _take_report(self) -> Iterator[Event]:
+        match report := self._decoder.report():
+            case wire.Video():
+                self._schedule.plan(report.views)
+                self._findings.video = {"container": self._job.container, **structs.asdict(report.facts)}
+                yield Event("video", self._findings.video)
+            case wire.View():
+                self._schedule.view_decoded()
+                self._findings.add_view(report)
+            case wire.End():
+                self._schedule.decoding_ended()
+                self._clock.decoding_ended()
 
     def _infer(self, call: Call) -> None:
         answers, wake = self._answers, self._lane.wake

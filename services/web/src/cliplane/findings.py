@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliplane.averaging import average, top_predictions
+from cliplane.decoder.wire import View
 from cliplane.early_stop import is_decided
 
 
@@ -23,12 +24,12 @@ class Findings:
         """
         self._labels, self._top = labels, top
         self.video: dict[str, Any] = {}
-        self._times: list[dict[str, Any]] = []  # view, start_s and end_s of slot 0, 1, …
+        self._shown: list[View] = []  # in slot 0, 1, …
         self._probabilities: dict[int, npt.NDArray[np.float32]] = {}  # (classes,) by slot
 
-    def add_view(self, times: dict[str, Any]) -> None:
-        """The next slot shows view `view`, from `start_s` to `end_s`."""
-        self._times.append(times)
+    def add_view(self, view: View) -> None:
+        """The next slot shows this one."""
+        self._shown.append(view)
 
     def add_probabilities(self, first: int, probabilities: npt.NDArray[np.float32]) -> None:
         """(views, classes) of the slots from `first` on."""
@@ -39,12 +40,12 @@ class Findings:
         return is_decided([self._probabilities[slot] for slot in range(known)], planned)
 
     def view_event(self, slot: int) -> dict[str, Any]:
-        return {"view": self._times[slot]["view"], **self._view(slot)}
+        return {"view": self._shown[slot].view, **self._view(slot)}
 
     def result(self, known: int) -> dict[str, Any]:
         """The predictions of the first `known` slots, at least one; the views by time, whichever way they came, so that
         equal views give equal bits."""
-        slots = sorted(range(known), key=lambda slot: self._times[slot]["view"])
+        slots = sorted(range(known), key=lambda slot: self._shown[slot].view)
         mean = average([self._probabilities[slot] for slot in slots])
         return {
             "predictions": top_predictions(mean, self._labels, self._top),
@@ -53,6 +54,6 @@ class Findings:
         }
 
     def _view(self, slot: int) -> dict[str, Any]:
-        times = self._times[slot]
+        shown = self._shown[slot]
         predictions = top_predictions(self._probabilities[slot], self._labels, self._top)
-        return {"start_s": times["start_s"], "end_s": times["end_s"], "predictions": predictions}
+        return {"start_s": shown.start_s, "end_s": shown.end_s, "predictions": predictions}

@@ -6,6 +6,7 @@ Owns the list of containers that may reach a demuxer at all.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from cliplane.errors import NotAVideo
@@ -26,6 +27,17 @@ class Span(NamedTuple):
 
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a video may be, before anything of it is decoded."""
+
+    max_pixels: int
+    max_duration_s: float
+    max_frames: int
+    max_streams: int
+    codecs: str  # names as FFmpeg has them, separated by commas
 
 
 def sniff(head: bytes, allowed: Collection[str] = CONTAINERS) -> str:

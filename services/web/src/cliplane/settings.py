@@ -12,8 +12,9 @@ import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
-from cliplane.media import CONTAINERS
+from cliplane.media import CONTAINERS, Limits
 
 PREFIX = "CLIPLANE_"
 
@@ -61,7 +62,7 @@ class Settings:
     max_streams: int = _setting(16, "most streams in a file; more gets 422", low=1)
     containers: str = _setting(",".join(CONTAINERS), "containers that may reach a demuxer, of these; another gets 415")
     codecs: str = _setting(",".join(CODECS), "video formats that may be decoded, of these; another gets 422")
-    reader: str = _setting("pyav", "what reads the frames: pyav or decord")
+    reader: Literal["pyav", "decord"] = _setting("pyav", "what reads the frames: pyav or decord")
     decoder_threads: int = _setting(
         0, "threads of a decoder that work at once; 0: CPUs / requests there are", low=0, high=64
     )
@@ -76,10 +77,9 @@ class Settings:
     cors_origins: str = _setting("", "origins whose pages may ask and read, e.g. https://app.example.com (*: any)")
     log_level: str = _setting("info", "debug, info, warning or error")
 
-    def decoder_limits(self) -> dict[str, typing.Any]:
-        """What the decoder holds a video to: the fields of its `Limits`."""
-        names = ("max_pixels", "max_duration_s", "max_frames", "max_streams", "codecs")
-        return {name: getattr(self, name) for name in names}
+    def decoder_limits(self) -> Limits:
+        """What the decoder holds a video to."""
+        return Limits(self.max_pixels, self.max_duration_s, self.max_frames, self.max_streams, self.codecs)
 
     def variables(self) -> dict[str, str]:
         """The effective values by the names of their variables."""
@@ -120,8 +120,6 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         for name in listed.split(","):
             if name not in known:
                 raise SettingsError(f"{variable}: {name!r} is none of {', '.join(known)}")
-    if settings.reader not in ("pyav", "decord"):
-        raise SettingsError(f"CLIPLANE_READER={settings.reader!r}: pyav or decord")
     for setting, form in (("allowed_hosts", _HOST), ("cors_origins", _ORIGIN)):
         for name in filter(None, map(str.strip, getattr(settings, setting).split(","))):
             if not form.fullmatch(name):
@@ -141,6 +139,10 @@ def _parse(variable: str, text: str, kind: type, spec: dataclasses.Field[typing.
             return False
         raise SettingsError(f"{variable}={text!r}: true or false")
     if kind is str:
+        return text
+    if choices := typing.get_args(kind):
+        if text not in choices:
+            raise SettingsError(f"{variable}={text!r}: {' or '.join(choices)}")
         return text
     try:
         number = kind(text)

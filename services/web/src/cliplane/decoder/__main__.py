@@ -1,19 +1,13 @@
 """The decoder child: `python -m cliplane.decoder FD REGION_BYTES MEMORY_BYTES SPOOL`.
 
-Jobs come in and reports go out as JSON lines. It reads one file of SPOOL at a time and writes its views into the region
-behind FD, the k-th of the plan's order at k × view_bytes. MEMORY_BYTES is all the address space it may have. It talks
-to nobody but its parent, by the two pipes, and knows neither Triton nor HTTP.
-
-    in   {"path", "span", "sampling", "limits", "threads", "reader", "coarse_to_fine", "cpu_s"}
-         and in the middle of a job "stop": end it
-    out  {"event": "video", ...} · {"event": "view", "view", "start_s", "end_s"} ... · {"event": "end"}
-         or {"event": "error", "type", "detail"}
+Jobs come in and reports go out by the socket that is its standard input, as `wire.py` has them. It reads one file of
+SPOOL at a time and writes its views into the region behind FD, the k-th of the plan's order at k × view_bytes.
+MEMORY_BYTES is all the address space it may have. It talks to nobody but its parent, and knows neither Triton nor HTTP.
 """
 
 from __future__ import annotations
 
 import gc
-import json
 import mmap
 import os
 import select
@@ -22,53 +16,42 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cliplane.decoder import sandbox
-from cliplane.decoder.container import Limits, silence
-from cliplane.decoder.reader import Reader, open_reader
-from cliplane.decoder.wire import STOP
+from cliplane.decoder import sandbox, wire
+from cliplane.decoder.container import silence
+from cliplane.decoder.reader import open_reader
+from cliplane.decoder.video import Reader
 from cliplane.errors import CliplaneError, OverLimit
-from cliplane.media import Span
 from cliplane.sampling import Sampling, View, coarse_to_fine, crop_offset, plan_views, scaled_size
 
-Report = dict[str, Any]
+_SOCKET = 0
 
 
-def decode(job: dict[str, Any], memory: npt.NDArray[np.uint8], is_stopped: Callable[[], bool]) -> Iterator[Report]:
+def decode(job: wire.Job, memory: npt.NDArray[np.uint8], is_stopped: Callable[[], bool]) -> Iterator[wire.Report]:
     """Write the views of one job into `memory` (the region's bytes); yields the reports.
 
     Each frame is decoded and resized once, and copied from the resizer's buffer once for every view that shows it.
     """
-    span = Span(*job["span"]) if job["span"] else None
-    sampling = Sampling(**job["sampling"])
-    video = open_reader(job["reader"], job["path"], span, Limits(**job["limits"]), job["threads"])
+    sampling = job.sampling
+    video = open_reader(job.reader, job.path, job.span, job.limits, job.threads)
     try:
-        views = plan_views(video.info.frame_count, sampling)
-        fps = video.info.fps
-        yield {
-            "event": "video",
-            "views": len(views),
-            "codec": video.info.codec,
-            "width": video.info.width,
-            "height": video.info.height,
-            "fps": round(fps, 3),
-            "frames": video.info.frame_count,
-            "duration_s": round(video.info.frame_count / fps, 3),
-        }
-        order = coarse_to_fine(len(views)) if job["coarse_to_fine"] else list(range(len(views)))
+        info, fps = video.info, video.info.fps
+        views = plan_views(info.frame_count, sampling)
+        duration_s = round(info.frame_count / fps, 3)
+        facts = wire.Facts(info.codec, info.width, info.height, round(fps, 3), info.frame_count, duration_s)
+        yield wire.Video(len(views), facts)
+        order = coarse_to_fine(len(views)) if job.coarse_to_fine else list(range(len(views)))
         shape = (len(views), sampling.clip_length, sampling.crop_height, sampling.crop_width, 3)
         region = memory[: len(views) * sampling.view_bytes].reshape(shape)
         for slot in _write_views(video, [views[k] for k in order], sampling, region, is_stopped):
             frames = views[order[slot]].frames
-            times = {"start_s": round(frames[0] / fps, 3), "end_s": round((frames[-1] + 1) / fps, 3)}
-            yield {"event": "view", "view": order[slot], **times}
+            yield wire.View(order[slot], round(frames[0] / fps, 3), round((frames[-1] + 1) / fps, 3))
     finally:
         video.close()
-    yield {"event": "end"}
+    yield wire.End()
 
 
 def _write_views(
@@ -99,36 +82,27 @@ def _write_views(
             return
 
 
-def _lines(fd: int) -> Iterator[str]:
-    """Lines as they come, none read ahead: what waits in the pipe can be seen by `select`."""
-    unread = b""
-    while data := os.read(fd, 65536):
-        *lines, unread = (unread + data).split(b"\n")
-        for line in lines:
-            yield line.decode()
-
-
-def _report(report: Report) -> None:
-    os.write(sys.stdout.fileno(), json.dumps(report).encode() + b"\n")
+def _report(report: wire.Report) -> None:
+    os.write(_SOCKET, wire.encode(report))
 
 
 def _has_input() -> bool:
-    return bool(select.select([sys.stdin], [], [], 0)[0])
+    return bool(select.select([_SOCKET], [], [], 0)[0])
 
 
-def _run(job: dict[str, Any], memory: npt.NDArray[np.uint8]) -> None:
+def _run(job: wire.Job, memory: npt.NDArray[np.uint8]) -> None:
     """One job and its reports; a mistake of ours says where it is."""
-    sandbox.limit_cpu(job["cpu_s"])
+    sandbox.limit_cpu(job.cpu_s)
     try:
         for report in decode(job, memory, is_stopped=_has_input):
             _report(report)
     except CliplaneError as exc:
-        _report({"event": "error", "type": exc.type, "detail": exc.detail})
+        _report(wire.Fault(exc.type, exc.detail))
     except MemoryError:
-        _report({"event": "error", "type": OverLimit.type, "detail": "memory; CLIPLANE_DECODER_MEMORY_BYTES"})
+        _report(wire.Fault(OverLimit.type, "memory; CLIPLANE_DECODER_MEMORY_BYTES"))
     except Exception as exc:
         where = f"{type(exc).__name__} at {traceback.extract_tb(exc.__traceback__)[-1]}"
-        _report({"event": "error", "type": CliplaneError.type, "detail": "", "where": where})
+        _report(wire.Fault(CliplaneError.type, "", where))
 
 
 def main() -> None:
@@ -138,9 +112,10 @@ def main() -> None:
     silence()
     sandbox.enter(memory_bytes, [Path(spool)])
     gc.freeze()
-    for line in _lines(sys.stdin.fileno()):
-        if line != STOP:  # one stopped the job that has just ended, or came too late for it
-            _run(json.loads(line), memory)
+    while packet := os.read(_SOCKET, wire.PACKET_BYTES):
+        order = wire.read_order(packet)
+        if isinstance(order, wire.Job):  # a stop ended the job before it, or came too late for it
+            _run(order, memory)
             # PyAV's containers and streams hold one another: until the next collection, so would they FFmpeg's threads
             # and their frames.
             gc.collect()

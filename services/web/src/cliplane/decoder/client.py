@@ -1,64 +1,62 @@
 """The lane's side of the decoder child: starts it, gives it one job at a time, ends it.
 
-Speaks only to the pipes. A decoder that has not reported the end of its job is never used again.
+Speaks only to its socket (`wire.py`). A decoder that has not reported the end of its job is never used again, and one
+that reported nonsense is ended.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import structlog
 
-from cliplane.decoder.wire import STOP
-from cliplane.errors import CliplaneError, DecoderCrashed, DecodeTimeout, by_type
+from cliplane.decoder import wire
+from cliplane.errors import CliplaneError, DecoderCrashed, DecodeTimeout
 from cliplane.region import Region
 
 log = structlog.get_logger()
-
-Report = dict[str, Any]
 
 SPOOL = Path("/spool")
 """Where nginx puts the uploads: `client_body_temp_path` in nginx.conf."""
 
 COMMAND = [sys.executable, "-I", "-m", "cliplane.decoder"]
 
+_DEATH_S = 1.0
+"""How long a decoder that has closed its socket may take to die of what closed it."""
+
 
 class Decoder:
-    """One child process; `fileno()` is readable when `reports()` has something to say."""
+    """One child process; `fileno()` is readable when `report()` has something to say."""
 
     def __init__(self, region: Region, memory_bytes: int) -> None:
-        arguments = [str(region.fd), str(region.byte_size), str(memory_bytes), str(SPOOL)]
-        self._process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # what libraries write there quotes the file
-            pass_fds=[region.fd],
-            # Each arena of the C library reserves 64 MiB of address space, and by default each thread may have its own.
-            env={"PATH": os.environ.get("PATH", ""), "MALLOC_ARENA_MAX": "2"},
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
-        os.set_blocking(self._stdout.fileno(), False)
-        self._unread = b""
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [*COMMAND, str(region.fd), str(region.byte_size), str(memory_bytes), str(SPOOL)],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # what libraries write there quotes the file
+                pass_fds=[region.fd],
+                # Each arena of the C library reserves 64 MiB of address space, and by default each thread may have
+                # its own.
+                env={"PATH": os.environ.get("PATH", ""), "MALLOC_ARENA_MAX": "2"},
+            )
+        self._transcript: wire.Transcript | None = None
         self.jobs = 0
         self.busy = False
         self._stopping = False
 
     def fileno(self) -> int:
-        return self._stdout.fileno()
+        return self._socket.fileno()
 
-    def start(self, job: dict[str, Any]) -> None:
+    def start(self, job: wire.Job) -> None:
         """Give it a job.
 
         Raises:
@@ -66,7 +64,8 @@ class Decoder:
         """
         self.jobs += 1
         self.busy = True
-        self._write(json.dumps(job))
+        self._transcript = wire.Transcript(job)
+        self._send(job)
 
     def stop(self) -> None:
         """End the job under way after the frame in hand, without waiting; then `settle`.
@@ -74,7 +73,9 @@ class Decoder:
         Raises:
             DecoderCrashed: it is dead.
         """
-        self._write(STOP)
+        self._send(wire.Stop())
+        if self._transcript is not None:
+            self._transcript.stop()
         self.busy, self._stopping = False, True
 
     def settle(self, timeout_s: float) -> bool:
@@ -85,38 +86,33 @@ class Decoder:
             if left < 0 or not select.select([self], [], [], left)[0]:
                 return False
             try:
-                self.reports()
+                self.report()
             except DecoderCrashed:
                 return False
             except CliplaneError:
                 pass  # a fault in a file that nobody asks for any more
         return self.is_alive()
 
-    def reports(self) -> list[Report]:
-        """What it has reported since; does not wait.
+    def report(self) -> wire.Video | wire.View | wire.End:
+        """What it says next; waits until it does.
 
         Raises:
-            DecoderCrashed: it died in the middle of the job.
+            DecoderCrashed: it died in the middle of the job, or what it said was no report.
             DecodeTimeout: it used up its CPU time.
             CliplaneError: what it found wrong with the file.
         """
-        data = os.read(self._stdout.fileno(), 65536)
-        if not data:
-            code = self._process.wait()
-            if -code == signal.SIGXCPU:
-                raise DecodeTimeout("CPU time; CLIPLANE_REQUEST_TIMEOUT_S")
-            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
-            raise DecoderCrashed(how)
-        *lines, self._unread = (self._unread + data).split(b"\n")
-        reports: list[Report] = []
-        for line in lines:
-            report = json.loads(line)
-            if report["event"] in ("end", "error"):
-                self.busy = self._stopping = False
-            if report["event"] == "error":
-                raise _error(report)
-            reports.append(report)
-        return reports
+        try:
+            packet = self._socket.recv(wire.PACKET_BYTES)
+        except ConnectionResetError:  # it died with a job unread
+            packet = b""
+        if not packet:
+            raise self._cause_of_death()
+        report = self._read(packet)
+        if isinstance(report, wire.Fault):
+            if report.where:
+                log.error("decoder_failed", where=report.where)
+            raise wire.FAULTS[report.error](report.detail)
+        return report
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -125,18 +121,35 @@ class Decoder:
         """End it now and wait for its end: after this nothing writes to the region."""
         self._process.kill()
         self._process.wait()
-        self._stdin.close()
-        self._stdout.close()
+        self._socket.close()
         self.busy = False
 
-    def _write(self, line: str) -> None:
+    def _read(self, packet: bytes) -> wire.Report:
         try:
-            self._stdin.write(line.encode() + b"\n")
+            if self._transcript is None:
+                raise wire.Nonsense("a report without a job")
+            report = self._transcript.read(packet)
+        except wire.Nonsense as exc:
+            log.error("decoder_talks_nonsense", detail=str(exc))
+            self.kill()
+            raise DecoderCrashed("what it reported makes no sense") from exc
+        if self._transcript.is_over:
+            self.busy = self._stopping = False
+        return report
+
+    def _cause_of_death(self) -> CliplaneError:
+        """Of a decoder that has closed its socket, or has sent an empty packet, which looks the same."""
+        try:
+            code = self._process.wait(_DEATH_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return DecoderCrashed("it closed its socket")
+        if -code == signal.SIGXCPU:
+            return DecodeTimeout("CPU time; CLIPLANE_REQUEST_TIMEOUT_S")
+        return DecoderCrashed(f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}")
+
+    def _send(self, order: wire.Order) -> None:
+        try:
+            self._socket.send(wire.encode(order))
         except OSError as exc:
             raise DecoderCrashed("it was not there") from exc
-
-
-def _error(report: Report) -> CliplaneError:
-    if "where" in report:
-        log.error("decoder_failed", where=report["where"])
-    return by_type(report["type"])(report["detail"])

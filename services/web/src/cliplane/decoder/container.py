@@ -6,7 +6,6 @@ No frame is decoded here. Owns which demuxers and codecs may be used at all.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import av
@@ -14,7 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from cliplane.errors import OverLimit, UndecodableVideo
-from cliplane.media import Span
+from cliplane.media import Limits, Span
 
 # The demuxers of media.CONTAINERS, by FFmpeg's names. A file that FFmpeg takes for something else is refused.
 _DEMUXERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts"}
@@ -23,17 +22,6 @@ _FALLBACK_FPS = 25.0
 
 LIBRARY_ERRORS = (av.FFmpegError, ValueError, ArithmeticError, OSError)
 """What PyAV raises over a broken file. ValueError is its own, for numbers and codecs that FFmpeg let pass."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a video may be, before anything of it is decoded."""
-
-    max_pixels: int
-    max_duration_s: float
-    max_frames: int
-    max_streams: int
-    codecs: str  # names as FFmpeg has them, separated by commas
 
 
 class Timeline(NamedTuple):

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 
 import decord
 
-from cliplane.decoder.container import Limits, codec_name, open_container, read_timeline, url
-from cliplane.decoder.reader import Frame, VideoInfo
+from cliplane.decoder.container import codec_name, open_container, read_timeline, url
+from cliplane.decoder.video import Frame, VideoInfo
 from cliplane.errors import UndecodableVideo
-from cliplane.media import Span
+from cliplane.media import Limits, Span
 
 FRAMES_A_BATCH = 8
 """How many frames decord hands over at a time: bounds the memory, and views appear while others decode."""
 
 
 class DecordReader:
-    """One open video; see `reader.Reader`."""
+    """One open video; see `video.Reader`."""
 
     def __init__(self, path: str, span: Span | None, limits: Limits, threads: int) -> None:
         container, stream = open_container(path, span, limits)

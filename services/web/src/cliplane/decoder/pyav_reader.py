@@ -13,10 +13,10 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from cliplane.decoder.container import LIBRARY_ERRORS, Limits, codec_name, open_container, read_timeline
-from cliplane.decoder.reader import Frame, VideoInfo
+from cliplane.decoder.container import LIBRARY_ERRORS, codec_name, open_container, read_timeline
+from cliplane.decoder.video import Frame, VideoInfo
 from cliplane.errors import UndecodableVideo
-from cliplane.media import Span
+from cliplane.media import Limits, Span
 
 MOST_BROKEN_PACKETS = 16
 """Packets before the first picture that may fail to decode: a stream cut out of a broadcast starts with a few."""
@@ -35,7 +35,7 @@ _SEEK_WITHOUT_INDEX_S = 8.0
 
 
 class PyavReader:
-    """One open video; see `reader.Reader`."""
+    """One open video; see `video.Reader`."""
 
     def __init__(self, path: str, span: Span | None, limits: Limits, threads: int) -> None:
         self._container, self._stream = open_container(path, span, limits)
@@ -63,7 +63,7 @@ class PyavReader:
         self._position = -math.inf  # time of the frame decoded last
 
     def frames(self, numbers: Sequence[int], width: int, height: int) -> Iterator[tuple[int, Frame]]:
-        """The frames of these numbers in this size, as they are decoded: see `reader.Reader`.
+        """The frames of these numbers in this size, as they are decoded: see `video.Reader`.
 
         The frame of a number is the one shown at that time; after the end, the last one.
 

@@ -1,6 +1,161 @@
-"""What a lane and its decoder say to each other; both sides import it, so it imports neither."""
+"""What a lane and its decoder say to each other: one message a packet, JSON, over a pair of sockets.
+
+Both sides import this room, so it imports neither. A lane believes nothing of what it reads: a hostile video may have
+taken over the decoder. `Transcript` holds the reports of a job to what they may be.
+"""
 
 from __future__ import annotations
 
-STOP = "stop"
-"""Instead of a job, while one is under way: end it after the frame in hand."""
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cliplane.errors import CliplaneError, OverLimit, UndecodableVideo
+from cliplane.media import Limits, Span
+from cliplane.sampling import Sampling
+
+PACKET_BYTES = 65536
+"""Most of one message; a longer one is cut off, and then no message at all."""
+
+DETAIL_LENGTH = 300
+
+FAULTS: dict[str, type[CliplaneError]] = {error.type: error for error in (UndecodableVideo, OverLimit, CliplaneError)}
+"""What a decoder may say is wrong. It has no word in anything else: not in Triton's state, not in the query."""
+
+Size = Annotated[int, Meta(ge=1, le=2**20)]
+Count = Annotated[int, Meta(ge=1, le=2**53)]
+Seconds = Annotated[float, Meta(ge=-1e9, le=1e9)]
+
+
+class Job(Struct, frozen=True, tag="job"):
+    """A lane's order: the views of one file. `threads` of the decoder may work at once, for `cpu_s` in all."""
+
+    path: str
+    span: Span | None
+    sampling: Sampling
+    limits: Limits
+    threads: int
+    reader: Literal["pyav", "decord"]
+    coarse_to_fine: bool
+    cpu_s: float
+
+
+class Stop(Struct, frozen=True, tag="stop"):
+    """A lane's order in the middle of a job: end it after the frame in hand."""
+
+
+class Facts(Struct, frozen=True):
+    """What the file is; its fields are those of `video` in an answer."""
+
+    codec: Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,32}$")]  # FFmpeg's name
+    width: Size
+    height: Size
+    fps: Annotated[float, Meta(ge=0, le=1e9)]
+    frames: Count
+    duration_s: Annotated[float, Meta(ge=0, le=1e9)]
+
+
+class Video(Struct, frozen=True, tag="video"):
+    """The first report: the file is open, and so many views will come."""
+
+    views: Count
+    facts: Facts
+
+
+class View(Struct, frozen=True, tag="view"):
+    """This view, by its place in time, is whole; it lies behind those reported before it."""
+
+    view: Annotated[int, Meta(ge=0)]
+    start_s: Seconds
+    end_s: Seconds
+
+
+class End(Struct, frozen=True, tag="end"):
+    """The last report of a job: all views are there, or the job was stopped."""
+
+
+class Fault(Struct, frozen=True, tag="fault"):
+    """The last report of a job that failed; `where` in our own code, where that is to blame."""
+
+    error: str  # a type of FAULTS
+    detail: str
+    where: str = ""
+
+
+Order = Job | Stop
+Report = Video | View | End | Fault
+
+
+class Nonsense(Exception):
+    """A decoder's packet that is none of its reports, or not one that may come now."""
+
+
+def encode(message: Order | Report) -> bytes:
+    """The packet of a message."""
+    return msgspec.json.encode(message)
+
+
+def read_order(packet: bytes) -> Order:
+    """For the decoder, which believes its lane."""
+    return _ORDERS.decode(packet)
+
+
+class Transcript:
+    """The reports of one job, as far as they have come."""
+
+    def __init__(self, job: Job) -> None:
+        self._codecs = job.limits.codecs.split(",")
+        self._most = job.sampling.views
+        self._missing: set[int] | None = None  # views to come; None before the video
+        self._is_stopped = False
+        self.is_over = False
+
+    def stop(self) -> None:
+        """From now on the end may come before all views have."""
+        self._is_stopped = True
+
+    def read(self, packet: bytes) -> Report:
+        """The report in a packet; the detail of a fault is cleaned and cut.
+
+        Raises:
+            Nonsense: naming nothing of the packet.
+        """
+        if self.is_over:
+            raise Nonsense("a report after the last")
+        try:
+            report = _REPORTS.decode(packet)
+        except msgspec.MsgspecError as exc:
+            raise Nonsense("no report") from exc
+        match report:
+            case Video():
+                self._open(report)
+            case View():
+                if self._missing is None or report.view not in self._missing or report.start_s > report.end_s:
+                    raise Nonsense("a view out of turn")
+                self._missing.remove(report.view)
+            case End():
+                if self._missing is None or (self._missing and not self._is_stopped):
+                    raise Nonsense("an end out of turn")
+                self.is_over = True
+            case Fault():
+                if report.error not in FAULTS:
+                    raise Nonsense("an unknown fault")
+                self.is_over = True
+                report = Fault(report.error, _clean(report.detail), _clean(report.where))
+        return report
+
+    def _open(self, video: Video) -> None:
+        if self._missing is not None or video.views > self._most or video.facts.codec not in self._codecs:
+            raise Nonsense("a video out of turn")
+        self._missing = set(range(video.views))
+
+
+def _clean(text: str) -> str:
+    """Of one line, of printable ASCII, of bounded length."""
+    return re.sub(r"[^ -~]", "?", text[:DETAIL_LENGTH])
+
+
+_ORDERS: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
+_REPORTS: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)

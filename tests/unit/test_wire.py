@@ -1,0 +1,114 @@
+"""What a decoder may say: a lane believes nothing of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from cliplane.decoder import wire
+from cliplane.sampling import Sampling
+from cliplane.settings import Settings
+from hypothesis import given
+from hypothesis import strategies as st
+
+JOB = wire.Job("", None, Sampling(8, 1, 64, 64, 64, 3, 1), Settings().decoder_limits(), 1, "pyav", False, 1.0)
+FACTS = wire.Facts("h264", 640, 480, 25.0, 100, 4.0)
+
+
+def transcript(*reports: wire.Report) -> wire.Transcript:
+    made = wire.Transcript(JOB)
+    for report in reports:
+        assert made.read(wire.encode(report)) == report
+    return made
+
+
+def test_an_order_arrives_as_it_was_given() -> None:
+    for order in (JOB, wire.Stop()):
+        assert wire.read_order(wire.encode(order)) == order
+
+
+def test_a_job_is_told_from_the_video_to_the_end_and_its_views_come_in_any_order() -> None:
+    views = [wire.View(k, k, k + 1.0) for k in (1, 0, 2)]
+    assert not transcript(wire.Video(3, FACTS), *views).is_over
+    assert transcript(wire.Video(3, FACTS), *views, wire.End()).is_over
+
+
+def test_a_stopped_job_may_end_early() -> None:
+    stopped = transcript(wire.Video(3, FACTS))
+    stopped.stop()
+    stopped.read(wire.encode(wire.End()))
+    assert stopped.is_over
+
+
+VIDEO = wire.Video(3, FACTS)
+
+
+@pytest.mark.parametrize(
+    ("before", "report"),
+    [
+        ([], wire.View(0, 0, 1)),
+        ([], wire.End()),
+        ([], wire.Video(4, FACTS)),  # more views than were asked for
+        ([VIDEO], VIDEO),
+        ([VIDEO], wire.End()),  # with views missing
+        ([VIDEO], wire.View(3, 0, 1)),
+        ([VIDEO], wire.View(0, 1, 0)),
+        ([VIDEO, wire.View(0, 0, 1)], wire.View(0, 0, 1)),
+        ([], wire.Fault("triton-unavailable", "")),
+        ([wire.Fault("undecodable-video", "")], wire.End()),
+    ],
+)
+def test_what_may_not_come_now_is_nonsense(before: list[wire.Report], report: wire.Report) -> None:
+    held = transcript(*before)
+    with pytest.raises(wire.Nonsense):
+        held.read(wire.encode(report))
+
+
+def facts(**wrong: object) -> bytes:
+    told: dict[str, Any] = json.loads(wire.encode(VIDEO))
+    told["facts"] |= wrong
+    return json.dumps(told).encode()
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        facts(codec="<script>"),
+        facts(codec="h264\n"),
+        facts(codec="not_in_the_settings"),
+        facts(codec="x" * 5000),
+        facts(codec=1),
+        facts(width=0),
+        facts(width=-5),
+        facts(height=2**31),
+        facts(fps=float("inf")),
+        facts(frames=1.5),
+        facts(duration_s="long"),
+        b'{"type":"video","views":3}',
+        b'{"type":"result"}',
+        b"[" * 60_000,
+        b"\xff\xfe",
+        wire.encode(wire.Stop()),
+    ],
+)
+def test_a_wrong_type_length_or_range_is_nonsense(packet: bytes) -> None:
+    with pytest.raises(wire.Nonsense):
+        wire.Transcript(JOB).read(packet)
+
+
+@given(st.text())
+def test_a_fault_s_words_are_one_short_line_of_plain_letters(text: str) -> None:
+    fault = wire.Transcript(JOB).read(wire.encode(wire.Fault("over-limit", text, text)))
+    assert isinstance(fault, wire.Fault)
+    for words in (fault.detail, fault.where):
+        assert len(words) <= wire.DETAIL_LENGTH
+        assert words.isascii()
+        assert words.isprintable()
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_report_or_nonsense(packet: bytes) -> None:
+    with contextlib.suppress(wire.Nonsense):
+        wire.Transcript(JOB).read(packet)
