@@ -130,8 +130,8 @@ def test_a_bomb_is_refused_before_it_is_decoded(http: httpx.Client) -> None:
         assert "CLIPLANE_MAX_PIXELS" in answer.json()["detail"]
 
 
-def test_a_video_that_grows_into_a_bomb_on_the_way_is_refused(http: httpx.Client) -> None:
-    small = media.encode(media.moving_camera("static", frames=30), container="mpegts", codec="mpeg2video")
+def test_what_grows_into_a_bomb_on_the_way_is_not_decoded(http: httpx.Client) -> None:
+    small = media.encode(media.moving_camera("static", frames=10), container="mpegts", codec="mpeg2video")
     big = media.encode(iter([np.zeros((4000, 4000, 3), np.uint8)] * 30), container="mpegts", codec="mpeg2video")
     assert_problem(http.post("/v1/classify", content=small + big), 422, "undecodable-video")
 

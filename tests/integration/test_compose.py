@@ -109,6 +109,6 @@ def test_every_model_has_a_configuration_for_a_gpu() -> None:
     for folder in (REPOSITORY / "services" / "triton" / "models").iterdir():
         cpu, gpu = (folder / "config.pbtxt").read_text(), (folder / "configs" / "gpu.pbtxt").read_text()
         assert "KIND_GPU" in gpu
-        for key in ("temporal_stride", "short_side", "clips", "crops"):
+        for key in ("temporal_stride", "frame_rate", "short_side", "clips", "crops"):
             line = next(line for line in cpu.splitlines() if key in line)
             assert line.strip(", ") in gpu.replace(",\n", "\n")

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 JOB = wire.Job("", None, Sampling(8, 1, 64, 64, 64, 3, 1), Settings().decoder_limits(), 1, "pyav", False, 1.0)
-FACTS = wire.Facts("h264", 640, 480, 25.0, 100, 4.0)
+FACTS = wire.Facts("h264", 640, 480, wire.Orientation(90, True), 25.0, "header", 100, 4.0)
+EFFORT = wire.Effort(20, 0.1)
 
 
 def transcript(*reports: wire.Report) -> wire.Transcript:
@@ -30,15 +31,17 @@ def test_an_order_arrives_as_it_was_given() -> None:
 
 
 def test_a_job_is_told_from_the_video_to_the_end_and_its_views_come_in_any_order() -> None:
-    views = [wire.View(k, k, k + 1.0) for k in (1, 0, 2)]
+    views = [wire.View(k, k, k + 1.0, EFFORT) for k in (1, 0, 2)]
     assert not transcript(wire.Video(3, FACTS), *views).is_over
-    assert transcript(wire.Video(3, FACTS), *views, wire.End()).is_over
+    assert transcript(wire.Video(3, FACTS), *views, wire.End(EFFORT)).is_over
+    doubt = wire.Doubt("damaged", "a detail")
+    assert transcript(wire.Video(3, FACTS), doubt, *views[:2], wire.LeftOut(2), wire.End(EFFORT)).is_over
 
 
 def test_a_stopped_job_may_end_early() -> None:
     stopped = transcript(wire.Video(3, FACTS))
     stopped.stop()
-    stopped.read(wire.encode(wire.End()))
+    stopped.read(wire.encode(wire.End(EFFORT)))
     assert stopped.is_over
 
 
@@ -48,16 +51,20 @@ VIDEO = wire.Video(3, FACTS)
 @pytest.mark.parametrize(
     ("before", "report"),
     [
-        ([], wire.View(0, 0, 1)),
-        ([], wire.End()),
+        ([], wire.View(0, 0, 1, EFFORT)),
+        ([], wire.End(EFFORT)),
         ([], wire.Video(4, FACTS)),  # more views than were asked for
         ([VIDEO], VIDEO),
-        ([VIDEO], wire.End()),  # with views missing
-        ([VIDEO], wire.View(3, 0, 1)),
-        ([VIDEO], wire.View(0, 1, 0)),
-        ([VIDEO, wire.View(0, 0, 1)], wire.View(0, 0, 1)),
+        ([VIDEO], wire.End(EFFORT)),  # with views missing
+        ([VIDEO], wire.View(3, 0, 1, EFFORT)),
+        ([VIDEO], wire.View(0, 1, 0, EFFORT)),
+        ([VIDEO, wire.View(0, 0, 1, EFFORT)], wire.View(0, 0, 1, EFFORT)),
+        ([], wire.Doubt("damaged", "")),
+        ([VIDEO], wire.LeftOut(3)),
+        ([VIDEO, wire.LeftOut(0)], wire.View(0, 0, 1, EFFORT)),
+        ([VIDEO, *[wire.Doubt("damaged", "")] * 19], wire.Doubt("damaged", "")),
         ([], wire.Fault("triton-unavailable", "")),
-        ([wire.Fault("undecodable-video", "")], wire.End()),
+        ([wire.Fault("undecodable-video", "")], wire.End(EFFORT)),
     ],
 )
 def test_what_may_not_come_now_is_nonsense(before: list[wire.Report], report: wire.Report) -> None:

@@ -19,7 +19,7 @@ export function upload(file, query, listeners) {
     if (request.status !== 200) return;
     for (let end; (end = request.responseText.indexOf("\n\n", read)) >= 0; read = end + 2) {
       const [, name, data] = request.responseText.slice(read, end).match(/^event: (.*)\ndata: (.*)$/);
-      listeners[name === "error" ? "failed" : name](JSON.parse(data));
+      listeners[name === "error" ? "failed" : name]?.(JSON.parse(data)); // names of later servers are passed over
     }
   };
   request.onload = () => { if (request.status !== 200) listeners.failed(problemOf(request)); };

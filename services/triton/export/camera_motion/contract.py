@@ -2,6 +2,7 @@
 
 CLIP_LENGTH = 8
 TEMPORAL_STRIDE = 5
+FRAME_RATE = 25  # of the training's videos: a move is a move at any rate
 SIDE = 64
 
 LABELS = (

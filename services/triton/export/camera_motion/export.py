@@ -17,7 +17,7 @@ import numpy as np
 import openvino
 import torch
 
-from .contract import CLIP_LENGTH, LABELS, SIDE, TEMPORAL_STRIDE
+from .contract import CLIP_LENGTH, FRAME_RATE, LABELS, SIDE, TEMPORAL_STRIDE
 from .model import CameraMotion, Served
 
 NAME = "camera_motion"
@@ -34,6 +34,7 @@ instance_group [ {{ kind: {kind} count: 1 }} ]
 parameters [
   {{ key: "description" value {{ string_value: "The camera's movement, by an X3D trained by this project" }} }},
   {{ key: "temporal_stride" value {{ string_value: "{stride}" }} }},
+  {{ key: "frame_rate" value {{ string_value: "{rate}" }} }},
   {{ key: "short_side" value {{ string_value: "{side}" }} }},
   {{ key: "clips" value {{ string_value: "4" }} }},
   {{ key: "crops" value {{ string_value: "1" }} }}{more}
@@ -52,6 +53,7 @@ def config(backend: str, kind: str, more: str) -> str:
         length=CLIP_LENGTH,
         side=SIDE,
         stride=TEMPORAL_STRIDE,
+        rate=FRAME_RATE,
         classes=len(LABELS),
         more=more,
     )

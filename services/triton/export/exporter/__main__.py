@@ -129,6 +129,7 @@ def _sampling(default: Sampling, text: str) -> Sampling:
     changes = {}
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
+        name = "temporal_stride" if name == "stride" else name
         if name not in Sampling.__dataclass_fields__ or not value.isdigit() or int(value) < 1:
             raise CannotExport(f"SAMPLING: {part!r}; it is {', '.join(Sampling.__dataclass_fields__)}=whole number")
         changes[name] = int(value)

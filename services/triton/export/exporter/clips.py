@@ -51,6 +51,7 @@ def _of_video(path: Path, sampling: Sampling, most: int) -> list[np.ndarray]:
         sampling.crop,
         clips=max(most // sampling.crops, 1),
         crops=sampling.crops,
+        frame_rate=sampling.frame_rate,
     )
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -59,10 +60,12 @@ def _of_video(path: Path, sampling: Sampling, most: int) -> list[np.ndarray]:
             frame.to_ndarray(width=width, height=height, format="rgb24")
             for frame, _ in zip(container.decode(stream), range(MOST_FRAMES), strict=False)
         ]
+        step = float(stream.average_rate or sampling.frame_rate) / sampling.frame_rate if sampling.frame_rate else 1.0
     views = []
-    for view in plan_views(len(frames), cut):
+    for view in plan_views(max(round(len(frames) / step), 1), cut):
         x, y = crop_offset(width, height, view, cut)
-        views.append(np.stack([frames[n][y : y + sampling.crop, x : x + sampling.crop] for n in view.frames]))
+        shown = [frames[min(round(n * step), len(frames) - 1)] for n in view.frames]
+        views.append(np.stack([frame[y : y + sampling.crop, x : x + sampling.crop] for frame in shown]))
     order = np.random.default_rng(0).permutation(len(views))
     return [views[k] for k in order]
 

@@ -25,7 +25,7 @@ def sampling(text: str) -> Sampling:
     if missing := [key for key, value in found.items() if value is None]:
         raise NotOurs(f"it has no parameter {missing[0]}")
     cut = {key: int(value) for key, value in found.items() if value is not None}
-    return Sampling(clip_length=length, crop=height, **cut)
+    return Sampling(clip_length=length, crop=height, frame_rate=int(parameter(text, "frame_rate") or 0), **cut)
 
 
 def classes(text: str) -> int:

@@ -15,3 +15,4 @@ class Sampling:
     crop: int
     clips: int
     crops: int
+    frame_rate: int = 0  # a second: clips are cut as if the video had so many; 0: its own

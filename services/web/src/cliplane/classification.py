@@ -21,7 +21,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, NoReturn
 
-from msgspec import structs
+from msgspec import structs, to_builtins
 
 from cliplane.decoder import wire
 from cliplane.errors import BadQuery, CliplaneError, DecoderCrashed, DecodeTimeout, InferTimeout, RegionLost
@@ -58,7 +58,8 @@ class Job:
 
 
 class Event(NamedTuple):
-    """One step of an answer: "video", "view" (one each), then "result"; data as in the HTTP contract."""
+    """One step of an answer: "video", "warning" (where something is doubtful), "view" (one each), then "result"; data
+    as in the HTTP contract."""
 
     name: str
     data: dict[str, Any]
@@ -216,12 +217,19 @@ class _Run:
         match report := self._decoder.report():
             case wire.Video():
                 self._schedule.plan(report.views)
-                self._findings.video = {"container": self._job.container, **structs.asdict(report.facts)}
-                yield Event("video", self._findings.video)
+                self._findings.video = {"container": self._job.container, **to_builtins(report.facts)}
+                yield Event("video", dict(self._findings.video))
+            case wire.Doubt():
+                self._findings.warnings.append({"type": report.kind, "detail": report.detail})
+                yield Event("warning", self._findings.warnings[-1])
             case wire.View():
                 self._schedule.view_decoded()
                 self._findings.add_view(report)
+                self._findings.video |= structs.asdict(report.effort)
+            case wire.LeftOut():
+                self._schedule.plan(self._schedule.views - 1)
             case wire.End():
+                self._findings.video |= structs.asdict(report.effort)
                 self._schedule.decoding_ended()
                 self._clock.decoding_ended()
 

@@ -69,6 +69,7 @@ def _description(spec: ModelSpec) -> dict[str, Any]:
         "sampling": {
             "clip_length": sampling.clip_length,
             "temporal_stride": sampling.temporal_stride,
+            "frame_rate": sampling.frame_rate or None,
             "short_side": sampling.short_side,
             "crop": [sampling.crop_height, sampling.crop_width],
             "clips": sampling.clips,

@@ -24,6 +24,7 @@ class Findings:
         """
         self._labels, self._top = labels, top
         self.video: dict[str, Any] = {}
+        self.warnings: list[dict[str, str]] = []
         self._shown: list[View] = []  # in slot 0, 1, …
         self._probabilities: dict[int, npt.NDArray[np.float32]] = {}  # (classes,) by slot
 
@@ -51,6 +52,7 @@ class Findings:
             "predictions": top_predictions(mean, self._labels, self._top),
             "views": [self._view(slot) for slot in slots],
             "video": self.video,
+            "warnings": self.warnings,
         }
 
     def _view(self, slot: int) -> dict[str, Any]:

@@ -58,6 +58,9 @@ def _classified(result: dict[str, Any]) -> None:
         metrics.STAGE_SECONDS.labels(stage).observe(ms / 1000)
     metrics.HANDOFFS.labels(result["handoff"]).inc()
     metrics.VIEWS.labels(result["model"]).inc(len(result["views"]))
+    warnings = [warning["type"] for warning in result["warnings"]]
+    for type_ in warnings:
+        metrics.WARNINGS.labels(type_).inc()
     log.info(
         "classified",
         model=result["model"],
@@ -65,5 +68,6 @@ def _classified(result: dict[str, Any]) -> None:
         handoff=result["handoff"],
         views=len(result["views"]),
         container=result["video"]["container"],
+        warnings=warnings,
         **{f"{stage}_ms": ms for stage, ms in timing.items()},
     )

@@ -31,12 +31,13 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a video may be, before anything of it is decoded."""
+    """What a video may be, all but `max_damage` before anything of it is decoded."""
 
     max_pixels: int
     max_duration_s: float
     max_frames: int
     max_streams: int
+    max_damage: float  # part of the frames that views need
     codecs: str  # names as FFmpeg has them, separated by commas
 
 

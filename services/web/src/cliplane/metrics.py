@@ -18,6 +18,7 @@ STAGE_SECONDS = Histogram(
     "cliplane_stage_seconds", "Time of a classified video in each stage", ["stage"], buckets=_BUCKETS_S
 )
 VIEWS = Counter("cliplane_views", "Views inferred", ["model"])
+WARNINGS = Counter("cliplane_warnings", "What was doubtful in classified videos, by type", ["type"])
 DECODERS_REPLACED = Counter("cliplane_decoders_replaced", "Decoder children replaced, by reason", ["reason"])
 REGIONS_QUARANTINED = Counter("cliplane_regions_quarantined", "Regions given up after a timed-out inference")
 REGIONS_SWEPT = Counter("cliplane_regions_swept", "Regions removed after a dead lane")

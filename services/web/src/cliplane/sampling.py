@@ -24,6 +24,8 @@ class Sampling:
     crop_width: int  # W, pixels
     clips: int
     crops: int  # 1: centre; 3: both ends of the long side and the centre
+    frame_rate: float = 0.0  # a second: clips are cut as if the video had so many; 0: its own
+    pixels: str = "square"  # those of a picture whose pixels are not; "stored": left as they are
 
     @property
     def views(self) -> int:

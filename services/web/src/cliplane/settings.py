@@ -60,6 +60,9 @@ class Settings:
     max_duration_s: float = _setting(7200.0, "longest video; more gets 422", low=0.1)
     max_frames: int = _setting(1_000_000, "most frames of a video; more gets 422", low=1)
     max_streams: int = _setting(16, "most streams in a file; more gets 422", low=1)
+    max_damage: float = _setting(
+        0.5, "part of the frames that views need that may be lost to damage; more gets 422", low=0, high=1
+    )
     containers: str = _setting(",".join(CONTAINERS), "containers that may reach a demuxer, of these; another gets 415")
     codecs: str = _setting(",".join(CODECS), "video formats that may be decoded, of these; another gets 422")
     reader: Literal["pyav", "decord"] = _setting("pyav", "what reads the frames: pyav or decord")
@@ -79,7 +82,14 @@ class Settings:
 
     def decoder_limits(self) -> Limits:
         """What the decoder holds a video to."""
-        return Limits(self.max_pixels, self.max_duration_s, self.max_frames, self.max_streams, self.codecs)
+        return Limits(
+            max_pixels=self.max_pixels,
+            max_duration_s=self.max_duration_s,
+            max_frames=self.max_frames,
+            max_streams=self.max_streams,
+            max_damage=self.max_damage,
+            codecs=self.codecs,
+        )
 
     def variables(self) -> dict[str, str]:
         """The effective values by the names of their variables."""

@@ -146,7 +146,13 @@ class Triton:
                 crop_width=width,
                 clips=int(parameters["clips"]),
                 crops=int(parameters["crops"]),
+                frame_rate=float(parameters.get("frame_rate", 0)),
+                pixels=parameters.get("pixels", "square"),
             )
+            if not 0 <= sampling.frame_rate <= 1000:
+                raise ValueError("its frame_rate is not from 0 to 1000")
+            if sampling.pixels not in ("square", "stored"):
+                raise ValueError("its pixels are neither square nor stored")
             (class_count,) = config.output[0].dims
         except (KeyError, ValueError, IndexError) as exc:
             raise NotAVideoModel(f"model {name!r}: {exc}") from exc

@@ -16,16 +16,18 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cliplane.decoder import sandbox, wire
 from cliplane.decoder.container import silence
+from cliplane.decoder.doubts import DAMAGED, left_out
 from cliplane.decoder.reader import open_reader
-from cliplane.decoder.video import Reader
-from cliplane.errors import CliplaneError, OverLimit
-from cliplane.sampling import Sampling, View, coarse_to_fine, crop_offset, plan_views, scaled_size
+from cliplane.decoder.video import Reader, VideoInfo
+from cliplane.errors import CliplaneError, OverLimit, UndecodableVideo
+from cliplane.sampling import View, coarse_to_fine, crop_offset, plan_views, scaled_size
 
 _SOCKET = 0
 
@@ -35,51 +37,94 @@ def decode(job: wire.Job, memory: npt.NDArray[np.uint8], is_stopped: Callable[[]
 
     Each frame is decoded and resized once, and copied from the resizer's buffer once for every view that shows it.
     """
-    sampling = job.sampling
-    video = open_reader(job.reader, job.path, job.span, job.limits, job.threads)
+    video = open_reader(
+        job.reader, job.path, job.span, job.limits, job.threads, job.sampling.frame_rate, job.sampling.pixels
+    )
     try:
-        info, fps = video.info, video.info.fps
-        views = plan_views(info.frame_count, sampling)
-        duration_s = round(info.frame_count / fps, 3)
-        facts = wire.Facts(info.codec, info.width, info.height, round(fps, 3), info.frame_count, duration_s)
-        yield wire.Video(len(views), facts)
+        views = plan_views(video.info.frame_count, job.sampling)
+        yield wire.Video(len(views), _facts(video.info))
+        yield from video.doubts
         order = coarse_to_fine(len(views)) if job.coarse_to_fine else list(range(len(views)))
-        shape = (len(views), sampling.clip_length, sampling.crop_height, sampling.crop_width, 3)
-        region = memory[: len(views) * sampling.view_bytes].reshape(shape)
-        for slot in _write_views(video, [views[k] for k in order], sampling, region, is_stopped):
-            frames = views[order[slot]].frames
-            yield wire.View(order[slot], round(frames[0] / fps, 3), round((frames[-1] + 1) / fps, 3))
+        yield from _write_views(video, {k: views[k] for k in order}, job, memory, is_stopped)
     finally:
         video.close()
-    yield wire.End()
+
+
+def _facts(info: VideoInfo) -> wire.Facts:
+    rotate: Any = 90 * info.orientation.quarter_turns
+    return wire.Facts(
+        codec=info.codec,
+        width=info.width,
+        height=info.height,
+        orientation=wire.Orientation(rotate, info.orientation.is_mirrored),
+        fps=round(info.fps, 3),
+        rate_source=info.rate_source,
+        frames=info.picture_count,
+        duration_s=round(info.duration_s, 3),
+    )
 
 
 def _write_views(
     video: Reader,
-    views: list[View],
-    sampling: Sampling,
-    region: npt.NDArray[np.uint8],
+    named: dict[int, View],
+    job: wire.Job,
+    memory: npt.NDArray[np.uint8],
     is_stopped: Callable[[], bool],
-) -> Iterator[int]:
-    """Decode view after view into region[k], until stopped; yields each k when it is complete, in order."""
+) -> Iterator[wire.Report]:
+    """Decode view after view into the region's slots, until stopped; reports each when it is complete, in order.
+
+    One that has no sound frame is left out, and those behind it move up.
+    """
+    sampling, names, views = job.sampling, list(named), list(named.values())
+    shape = (len(views), sampling.clip_length, sampling.crop_height, sampling.crop_width, 3)
+    region = memory[: len(views) * sampling.view_bytes].reshape(shape)
     width, height = scaled_size(video.info.width, video.info.height, sampling)
     shown: dict[int, list[tuple[int, int]]] = defaultdict(list)  # frame → (view, place in its clip)
     for k, view in enumerate(views):
         for t, number in enumerate(view.frames):
             shown[number].append((k, t))
     missing = [sampling.clip_length] * len(views)
-    complete = 0
+    complete = written = 0
+    is_damaged = False
     # `shown` is in the order of its first use: view by view.
     for number, frame in video.frames(list(shown), width, height):
         for k, t in shown[number]:
             x, y = crop_offset(width, height, views[k], sampling)
             region[k, t] = frame[y : y + sampling.crop_height, x : x + sampling.crop_width]
             missing[k] -= 1
+        _check_damage(video, len(shown), job.limits.max_damage)
         while complete < len(views) and missing[complete] == 0:
-            yield complete
+            frames = views[complete].frames
+            start_s, end_s = (round(n / video.info.frame_rate, 3) for n in (frames[0], frames[-1] + 1))
+            if not is_damaged and (video.lost or video.broken_packets):
+                is_damaged = True
+                yield DAMAGED
+            if video.lost.issuperset(frames):
+                yield left_out(start_s, end_s)
+                yield wire.LeftOut(names[complete])
+            else:
+                if written != complete:
+                    region[written] = region[complete]
+                written += 1
+                yield wire.View(names[complete], start_s, end_s, _effort(video, len(shown)))
             complete += 1
         if is_stopped():
-            return
+            break
+    if not is_damaged and video.broken_packets:
+        yield DAMAGED
+    if complete and not written:
+        raise UndecodableVideo("no frame that a view needs can be decoded")
+    yield wire.End(_effort(video, len(shown)))
+
+
+def _check_damage(video: Reader, needed: int, most: float) -> None:
+    if len(video.lost) > most * needed:
+        detail = f"at least {len(video.lost)} of the {needed} frames that views need are damaged"
+        raise UndecodableVideo(f"{detail}; CLIPLANE_MAX_DAMAGE={most:g}")
+
+
+def _effort(video: Reader, needed: int) -> wire.Effort:
+    return wire.Effort(video.decoded, round(len(video.lost) / needed, 3))
 
 
 def _report(report: wire.Report) -> None:

@@ -93,7 +93,7 @@ class Decoder:
                 pass  # a fault in a file that nobody asks for any more
         return self.is_alive()
 
-    def report(self) -> wire.Video | wire.View | wire.End:
+    def report(self) -> wire.Video | wire.Doubt | wire.View | wire.LeftOut | wire.End:
         """What it says next; waits until it does.
 
         Raises:

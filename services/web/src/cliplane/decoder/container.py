@@ -5,9 +5,6 @@ No frame is decoded here. Owns which demuxers and codecs may be used at all.
 
 from __future__ import annotations
 
-import os
-from typing import NamedTuple
-
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
@@ -18,23 +15,8 @@ from cliplane.media import Limits, Span
 # The demuxers of media.CONTAINERS, by FFmpeg's names. A file that FFmpeg takes for something else is refused.
 _DEMUXERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts"}
 
-_FALLBACK_FPS = 25.0
-
 LIBRARY_ERRORS = (av.FFmpegError, ValueError, ArithmeticError, OSError)
 """What PyAV raises over a broken file. ValueError is its own, for numbers and codecs that FFmpeg let pass."""
-
-
-class Timeline(NamedTuple):
-    """Frame n of the stream is the one shown at `start + n × step`, in units of the stream's time base.
-
-    So a number means the same moment whatever the file says of its frames, and frames of a variable rate are
-    numbered evenly over time.
-    """
-
-    start: float
-    step: float
-    frame_count: int
-    fps: float
 
 
 def silence() -> None:
@@ -90,71 +72,3 @@ def _checked(container: InputContainer, limits: Limits) -> VideoStream:
 def codec_name(stream: VideoStream) -> str:
     """FFmpeg's name of the format, whichever of its decoders is used."""
     return stream.codec_context.codec.canonical_name
-
-
-def read_timeline(container: InputContainer, stream: VideoStream, path: str, limits: Limits) -> Timeline:
-    """How many frames there are and when, by what is in the file, not only by what its headers say.
-
-    A file that was cut off, or that says too much of itself, ends where its last packet does. Only the packets after
-    the last keyframe are read for that, unless the file does not say how long it is. Leaves the container anywhere.
-
-    Raises:
-        OverLimit: the video is too long, or has too many frames.
-        UndecodableVideo: there is no packet at all.
-    """
-    assert stream.time_base is not None
-    fps = float(stream.average_rate or stream.guessed_rate or 0) or _FALLBACK_FPS
-    step = 1 / (fps * float(stream.time_base))
-    start = float(stream.start_time or 0)
-    said = _said_duration_s(container, stream) / float(stream.time_base)
-    _check_length(said * float(stream.time_base), fps, limits)
-    if said and _index_is_whole(stream, path):
-        end = start + said
-    else:
-        end = _last_packet_end(container, stream, start, said, step, limits)
-    frame_count = max(1, round((end - start) / step))
-    _check_length(frame_count / fps, fps, limits)
-    return Timeline(start, step, frame_count, fps)
-
-
-def _check_length(duration_s: float, fps: float, limits: Limits) -> None:
-    if duration_s > limits.max_duration_s:
-        raise OverLimit(f"{duration_s:.0f} s long; CLIPLANE_MAX_DURATION_S={limits.max_duration_s:.0f}")
-    if duration_s * fps > limits.max_frames:
-        raise OverLimit(f"{duration_s * fps:.0f} frames; CLIPLANE_MAX_FRAMES={limits.max_frames}")
-
-
-def _said_duration_s(container: InputContainer, stream: VideoStream) -> float:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / av.time_base
-
-
-def _index_is_whole(stream: VideoStream, path: str) -> bool:
-    """Whether the headers list every frame's place (as MP4's do), and the file reaches that far."""
-    entries = stream.index_entries
-    if not stream.frames or len(entries) < stream.frames:
-        return False
-    last = entries[len(entries) - 1]
-    return last.pos + last.size <= os.path.getsize(path)
-
-
-def _last_packet_end(
-    container: InputContainer, stream: VideoStream, start: float, said: float, step: float, limits: Limits
-) -> float:
-    """When the last packet ends, in units of the time base."""
-    last = None
-    # Where the headers are wrong about the end there may be nothing: then all that there is.
-    for offset in (start + said - step, start) if said else (start,):
-        try:
-            container.seek(max(round(offset), 0), stream=stream, backward=True)
-            for packet in container.demux(stream):
-                if packet.pts is not None and not packet.is_corrupt:  # the last one of a file that was cut off is
-                    last = packet.pts if last is None else max(last, packet.pts)
-                    if (last - start) * float(stream.time_base or 1) > limits.max_duration_s:
-                        break
-        except LIBRARY_ERRORS:
-            pass  # cut off in the middle of something: what came before it counts
-        if last is not None:
-            return last + step
-    raise UndecodableVideo("there is no picture in the file")

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import decord
 
-from cliplane.decoder.container import codec_name, open_container, read_timeline, url
+from cliplane.decoder.container import codec_name, open_container, url
+from cliplane.decoder.orientation import Orientation
+from cliplane.decoder.packets import read_timeline
 from cliplane.decoder.video import Frame, VideoInfo
 from cliplane.errors import UndecodableVideo
 from cliplane.media import Limits, Span
@@ -18,10 +20,12 @@ FRAMES_A_BATCH = 8
 class DecordReader:
     """One open video; see `video.Reader`."""
 
-    def __init__(self, path: str, span: Span | None, limits: Limits, threads: int) -> None:
+    def __init__(
+        self, path: str, span: Span | None, limits: Limits, threads: int, frame_rate: float, pixels: str
+    ) -> None:
         container, stream = open_container(path, span, limits)
         with container:
-            read_timeline(container, stream, path, limits)
+            timeline, self.doubts = read_timeline(container, stream, path, span, limits)
             codec = codec_name(stream)
             if container.format.name == "mpegts":
                 # It cannot seek to the first frame of one that has B-frames.
@@ -30,7 +34,21 @@ class DecordReader:
         self._url, self._threads = url(path, span), threads
         video = self._open(-1, -1)
         height, width = self._frames(video, [0])[0].shape[:2]
-        self.info = VideoInfo(codec, width, height, float(video.get_avg_fps()), len(video))
+        fps, count = float(video.get_avg_fps()), len(video)
+        self.info = VideoInfo(
+            codec=codec,
+            width=width,
+            height=height,
+            orientation=Orientation(),
+            fps=fps,
+            rate_source=timeline.rate_source,
+            picture_count=count,
+            duration_s=count / fps,
+            frame_rate=frame_rate or fps,
+            frame_count=max(1, round(count * (frame_rate or fps) / fps)),
+        )
+        self.lost: set[int] = set()
+        self.decoded = self.broken_packets = 0
         self._video: decord.VideoReader | None = None
 
     def frames(self, numbers: Sequence[int], width: int, height: int) -> Iterator[tuple[int, Frame]]:
@@ -43,7 +61,10 @@ class DecordReader:
             self._video = self._open(width, height)
         for start in range(0, len(numbers), FRAMES_A_BATCH):
             batch = list(numbers[start : start + FRAMES_A_BATCH])
-            yield from zip(batch, self._frames(self._video, batch), strict=True)
+            step = self.info.fps / self.info.frame_rate
+            pictures = [min(round(number * step), self.info.picture_count - 1) for number in batch]
+            self.decoded += len(batch)
+            yield from zip(batch, self._frames(self._video, pictures), strict=True)
 
     def close(self) -> None:
         self._video = None

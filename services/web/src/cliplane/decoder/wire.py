@@ -21,6 +21,9 @@ PACKET_BYTES = 65536
 
 DETAIL_LENGTH = 300
 
+_MOST_DOUBTS = 16
+"""Beside one for each view."""
+
 FAULTS: dict[str, type[CliplaneError]] = {error.type: error for error in (UndecodableVideo, OverLimit, CliplaneError)}
 """What a decoder may say is wrong. It has no word in anything else: not in Triton's state, not in the query."""
 
@@ -46,13 +49,22 @@ class Stop(Struct, frozen=True, tag="stop"):
     """A lane's order in the middle of a job: end it after the frame in hand."""
 
 
+class Orientation(Struct, frozen=True):
+    """How the stored pictures become the displayed ones: mirrored left to right, then turned by degrees clockwise."""
+
+    rotate: Literal[0, 90, 180, 270]
+    mirror: bool
+
+
 class Facts(Struct, frozen=True):
     """What the file is; its fields are those of `video` in an answer."""
 
     codec: Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,32}$")]  # FFmpeg's name
     width: Size
     height: Size
+    orientation: Orientation
     fps: Annotated[float, Meta(ge=0, le=1e9)]
+    rate_source: Literal["header", "packets", "assumed"]
     frames: Count
     duration_s: Annotated[float, Meta(ge=0, le=1e9)]
 
@@ -64,16 +76,49 @@ class Video(Struct, frozen=True, tag="video"):
     facts: Facts
 
 
+class Doubt(Struct, frozen=True, tag="doubt"):
+    """Something in the file was doubtful: a warning of the answer."""
+
+    kind: Literal[
+        "rate-contradicted",
+        "rate-assumed",
+        "duration-contradicted",
+        "late-start",
+        "clock-leapt",
+        "pause",
+        "damaged",
+        "view-left-out",
+    ]
+    detail: str
+
+
+class Effort(Struct, frozen=True):
+    """What was done until now; its fields are those of `video` in an answer, too. `damage`: the part of the frames that
+    views need that was lost."""
+
+    frames_decoded: Count
+    damage: Annotated[float, Meta(ge=0, le=1)]
+
+
 class View(Struct, frozen=True, tag="view"):
     """This view, by its place in time, is whole; it lies behind those reported before it."""
 
     view: Annotated[int, Meta(ge=0)]
     start_s: Seconds
     end_s: Seconds
+    effort: Effort
+
+
+class LeftOut(Struct, frozen=True, tag="left_out"):
+    """No frame of this view could be decoded: there is one view fewer."""
+
+    view: Annotated[int, Meta(ge=0)]
 
 
 class End(Struct, frozen=True, tag="end"):
     """The last report of a job: all views are there, or the job was stopped."""
+
+    effort: Effort
 
 
 class Fault(Struct, frozen=True, tag="fault"):
@@ -85,7 +130,7 @@ class Fault(Struct, frozen=True, tag="fault"):
 
 
 Order = Job | Stop
-Report = Video | View | End | Fault
+Report = Video | Doubt | View | LeftOut | End | Fault
 
 
 class Nonsense(Exception):
@@ -109,6 +154,7 @@ class Transcript:
         self._codecs = job.limits.codecs.split(",")
         self._most = job.sampling.views
         self._missing: set[int] | None = None  # views to come; None before the video
+        self._doubts = 0
         self._is_stopped = False
         self.is_over = False
 
@@ -117,7 +163,7 @@ class Transcript:
         self._is_stopped = True
 
     def read(self, packet: bytes) -> Report:
-        """The report in a packet; the detail of a fault is cleaned and cut.
+        """The report in a packet; the detail of a doubt or a fault is cleaned and cut.
 
         Raises:
             Nonsense: naming nothing of the packet.
@@ -135,6 +181,15 @@ class Transcript:
                 if self._missing is None or report.view not in self._missing or report.start_s > report.end_s:
                     raise Nonsense("a view out of turn")
                 self._missing.remove(report.view)
+            case LeftOut():
+                if self._missing is None or report.view not in self._missing:
+                    raise Nonsense("a view out of turn")
+                self._missing.remove(report.view)
+            case Doubt():
+                self._doubts += 1
+                if self._missing is None or self._doubts > _MOST_DOUBTS + self._most:
+                    raise Nonsense("a doubt out of turn")
+                report = Doubt(report.kind, _clean(report.detail))
             case End():
                 if self._missing is None or (self._missing and not self._is_stopped):
                     raise Nonsense("an end out of turn")

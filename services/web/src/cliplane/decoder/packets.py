@@ -1,0 +1,252 @@
+"""What the packets of a file say of its times, read without decoding: by the container's index where it lists every
+frame, by a look at both ends where the headers then prove right, else by one pass over all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from array import array
+from collections.abc import Iterable
+
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from cliplane.decoder import timeline
+from cliplane.decoder.container import LIBRARY_ERRORS
+from cliplane.decoder.doubts import of_timeline
+from cliplane.decoder.timeline import UNKNOWN, Clock, Packets, Timeline
+from cliplane.decoder.wire import Doubt
+from cliplane.errors import OverLimit, UndecodableVideo
+from cliplane.media import Limits, Span
+
+_LEAPS = {"mpegts", "mpeg"}
+"""Containers that are cut out of what is sent and joined without a thought: their clock may leap."""
+
+_IN_ORDER_OF_DECODING = {"avi", "h264", "hevc", "mpegvideo", "m4v", "vc1"}
+"""Containers without times of showing: FFmpeg makes some up, and for B-frames they are wrong."""
+
+_SAY_DURATION = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
+
+_HEAD_PACKETS = 64
+_FIRST_KEYFRAME, _HEADERS_BYTES = 1000, 4096
+_WHOLE_INDEX = 20_000
+"""Entries of an index that are all looked at; of more, runs of `_RUN` that are spread over it."""
+_RUN, _RUNS = 64, 64
+
+_INDEX_TAIL_BYTES = 1 << 20
+"""Behind the last entry of an AVI's index; more: the index was not finished."""
+
+
+def read_timeline(
+    container: InputContainer, stream: VideoStream, path: str, span: Span | None, limits: Limits
+) -> tuple[Timeline, list[Doubt]]:
+    """What is shown when, by what is in the file, not only by what its headers say; and where these are contradicted.
+    Leaves the container anywhere.
+
+    Raises:
+        OverLimit: the video is too long, or has too many frames.
+        UndecodableVideo: there is no picture.
+    """
+    clock = _clock(container, stream)
+    found = _by_index(container, stream, path, span, clock) or _by_both_ends(container, stream, clock, limits)
+    if found is None:
+        found = timeline.read(_all(container, stream, limits), clock)
+    if found is None:
+        raise UndecodableVideo("there is no picture in the file")
+    duration_s = (found.end - found.start) * clock.time_base_s
+    if duration_s > limits.max_duration_s:
+        raise OverLimit(f"{duration_s:.0f} s long; CLIPLANE_MAX_DURATION_S={limits.max_duration_s:.0f}")
+    if max(found.picture_count, duration_s * found.fps) > limits.max_frames:
+        raise OverLimit(f"{duration_s * found.fps:.0f} frames; CLIPLANE_MAX_FRAMES={limits.max_frames}")
+    return found, of_timeline(found, clock, _said_s(container, stream))
+
+
+def _said_s(container: InputContainer, stream: VideoStream) -> float:
+    """The duration in the header; 0 where it says none of the video's, or FFmpeg has estimated it."""
+    if container.format.name not in _SAY_DURATION:
+        return 0.0
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    # The file's is that of its longest stream.
+    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+
+
+def _clock(container: InputContainer, stream: VideoStream) -> Clock:
+    name = container.format.name
+    return Clock(
+        time_base_s=float(stream.time_base),
+        fps=float(stream.average_rate or stream.guessed_rate or 0),
+        may_leap=name in _LEAPS,
+        is_in_order_of_decoding=name in _IN_ORDER_OF_DECODING,
+    )
+
+
+def goes_by_bytes(container: InputContainer) -> bool:
+    """Whether a place in the file is found by its byte, whatever the clock says there."""
+    return container.format.name in _LEAPS
+
+
+def _of(packets: Iterable[Packet[VideoStream]]) -> Packets:
+    columns = [array("q") for _ in range(5)]
+    is_whole = True
+    with contextlib.suppress(*LIBRARY_ERRORS):  # cut off in the middle of something: what came before it counts
+        for packet in packets:
+            if not packet.size:  # the end
+                continue
+            is_whole = not packet.is_corrupt
+            for column, value in zip(
+                columns, (packet.pts, packet.dts, packet.pos, packet.is_keyframe, packet.is_discard), strict=True
+            ):
+                column.append(UNKNOWN if value is None else value)
+    # The last one of a file that was cut off is not whole, and what is left of it is no picture.
+    arrays = (np.frombuffer(column, np.int64) for column in columns)
+    pts, dts, pos, keyframe, hidden = arrays if is_whole else (values[:-1] for values in arrays)
+    return Packets(pts, dts, pos, keyframe == 1, hidden == 1)
+
+
+def _all(container: InputContainer, stream: VideoStream, limits: Limits) -> Packets:
+    rewind(container, stream)
+    return _of(itertools.islice(container.demux(stream), limits.max_frames + 2))
+
+
+def rewind(container: InputContainer, stream: VideoStream) -> None:
+    """Go to the first packet.
+
+    Raises:
+        UndecodableVideo: the container cannot.
+    """
+    try:
+        if not goes_by_bytes(container):
+            with contextlib.suppress(*LIBRARY_ERRORS):
+                container.seek(min(stream.start_time or 0, 0), stream=stream, backward=True)
+                return
+        container.seek(0, unsupported_byte_offset=True)
+    except LIBRARY_ERRORS as exc:
+        raise UndecodableVideo("the file cannot be read again from its start") from exc
+
+
+def first_keyframe(container: InputContainer, stream: VideoStream) -> bytes:
+    """The beginning of the first keyframe's packet, before its picture; empty: there is none."""
+    rewind(container, stream)
+    with contextlib.suppress(*LIBRARY_ERRORS):
+        for packet in itertools.islice(container.demux(stream), _FIRST_KEYFRAME):
+            if packet.is_keyframe:
+                return bytes(memoryview(packet)[:_HEADERS_BYTES])
+    return b""
+
+
+def _head(container: InputContainer, stream: VideoStream, place: int) -> Packets:
+    """The first packets from the keyframe at `place` on, and so many behind what an edit list hides."""
+
+    def packets() -> Iterable[Packet[VideoStream]]:
+        container.seek(place, stream=stream, backward=True)
+        shown = 0
+        for packet in container.demux(stream):
+            yield packet
+            shown += not packet.is_discard
+            if shown >= _HEAD_PACKETS:
+                return
+
+    return _of(packets())
+
+
+def _by_index(
+    container: InputContainer, stream: VideoStream, path: str, span: Span | None, clock: Clock
+) -> Timeline | None:
+    """Where the container lists every frame's place, as MP4's and AVI's do, and the file reaches that far."""
+    index = stream.index_entries
+    name = container.format.name
+    size = os.path.getsize(path) if span is None else span.end - span.start
+    count = len(index)
+    if count < 2 or name not in ("mov,mp4,m4a,3gp,3g2,mj2", "avi"):
+        return None
+    last = index[count - 1]
+    if last.pos + last.size > size:
+        return None
+    if name == "avi":
+        if size - last.pos - last.size > max(_INDEX_TAIL_BYTES, size // 20):
+            return None
+    elif not stream.frames or count < stream.frames or _has_fragments(path, span):
+        return None
+    first = next((k for k, entry in enumerate(index) if entry.is_keyframe), 0)
+    head = _head(container, stream, index[first].timestamp)
+    beginning = timeline.read(head, clock)
+    if beginning is None:
+        return None
+    # The index has times of decoding; a picture is shown so much later.
+    key = np.flatnonzero(head.is_keyframe)[:1]
+    delay = int(head.pts[key[0]] - head.dts[key[0]]) if key.size and not clock.is_in_order_of_decoding else 0
+    if count <= _WHOLE_INDEX:
+        runs = [range(count)]
+    else:
+        runs = [range(k, k + _RUN) for k in np.linspace(first, count - _RUN, _RUNS).astype(int)]
+    sampled = [np.array([index[int(k)].timestamp for k in run], np.int64) for run in runs]
+    gaps = np.concatenate([np.diff(run) for run in sampled])
+    if (gaps < 0).any():
+        return None
+    hidden = sum(entry.is_discard for entry in index) if count <= _WHOLE_INDEX else 0
+    interval, fps, source = timeline.rate(gaps, clock)
+    end = round(last.timestamp + delay + interval)
+    pictures = count - first - hidden
+    return Timeline(
+        start=beginning.start,
+        end=end,
+        interval=interval,
+        fps=fps,
+        rate_source=source,
+        picture_count=pictures,
+        is_even=timeline.are_even(gaps, interval) and abs((end - beginning.start) / interval - pictures) < 1.5,
+        pieces=beginning.pieces,
+        delay=delay,
+        is_in_order_of_decoding=clock.is_in_order_of_decoding,
+        late_packets=first,
+        longest_gap=int(gaps.max()),
+    )
+
+
+def _has_fragments(path: str, span: Span | None) -> bool:
+    """Whether an MP4's index goes on in movie fragments (ISO/IEC 14496-12, 8.8), of which FFmpeg knows the first."""
+    position, end = (0, os.path.getsize(path)) if span is None else span
+    with open(path, "rb") as file:
+        while position + 8 <= end:
+            file.seek(position)
+            head = file.read(16)
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if kind == b"moof":
+                return True
+            if size == 1:
+                size = int.from_bytes(head[8:16], "big")
+            if size < 8:
+                return False
+            position += size
+    return False
+
+
+def _by_both_ends(container: InputContainer, stream: VideoStream, clock: Clock, limits: Limits) -> Timeline | None:
+    """Where Matroska's headers say a rate and a duration, and the first and the last packets agree with both."""
+    if container.format.name != "matroska,webm" or not clock.fps or not container.duration:
+        return None
+    if not stream.average_rate or stream.average_rate != stream.base_rate:
+        return None
+    said = container.duration / 1e6 / clock.time_base_s
+    start = stream.start_time or 0
+    if said * clock.time_base_s > limits.max_duration_s:
+        return None
+    try:
+        beginning = timeline.read(_head(container, stream, start), clock)
+        if beginning is None or beginning.rate_source != "header" or beginning.pieces or not beginning.is_even:
+            return None
+        container.seek(round(start + said - 2 * beginning.interval), stream=stream, backward=True)
+        ending = timeline.read(_of(itertools.islice(container.demux(stream), _HEAD_PACKETS * 64)), clock)
+    except LIBRARY_ERRORS:
+        return None
+    if ending is None or ending.pieces or not ending.is_even:
+        return None
+    if abs(ending.end - start - said) > max(1 / clock.time_base_s, said / 50):
+        return None
+    interval = beginning.interval
+    pictures = round((ending.end - beginning.start) / interval)
+    return Timeline(beginning.start, ending.end, interval, clock.fps, "header", pictures, is_even=True)

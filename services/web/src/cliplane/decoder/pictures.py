@@ -1,0 +1,193 @@
+"""The pictures of a stream from some keyframe on, each with its time on the timeline: seeks, decodes, and goes on
+behind packets that cannot be decoded. Which picture a frame number wants is not known here."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import math
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from cliplane.decoder.container import LIBRARY_ERRORS
+from cliplane.decoder.packets import goes_by_bytes, rewind
+from cliplane.decoder.timeline import Timeline
+from cliplane.errors import UndecodableVideo
+
+_EARLIER_S = (0.0, 1.0, 4.0, 16.0, math.inf)
+"""How much before a picture to look for a keyframe, when looking nearer led behind the picture."""
+
+_SEEK_PICTURES = 16
+"""Pictures that must lie between, up to the keyframe: a seek throws away what the decoder's threads have in hand."""
+
+_SEEK_WITHOUT_INDEX_S = 8.0
+"""A gap worth a seek in a file that does not say where its keyframes are."""
+
+
+class Pictures:
+    """Of one open stream. Times are those of the timeline; `lost` are those of packets that could not be decoded."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, timeline: Timeline) -> None:
+        self._container, self._stream, self._timeline = container, stream, timeline
+        self._goes_by_bytes = goes_by_bytes(container)
+        # Where all was read the list of keyframes is whole; where the clock starts again a time alone is no place.
+        self._must_rewind = len(timeline.pieces) > 1 and not self._goes_by_bytes
+        self._decoded: Iterator[VideoFrame] = iter(())
+        self._needed: frozenset[int] | None = None
+        self._sent: deque[int] = deque()  # times of decoding of packets whose pictures have not come yet
+        self._read = 0  # packets since the start of the file, where they have no times
+        self.position = -math.inf  # time of the picture that came last
+        self.count = 0
+        self.lost: list[int] = []
+
+    def need(self, times: list[float | None]) -> None:
+        """From now on pictures at other times may be left out, where no needed one depends on them. None: the time of a
+        picture is not known, so that all are needed."""
+        if self._timeline.is_in_order_of_decoding or None in times:
+            self._needed = None
+        else:
+            self._needed = frozenset(self._number(time) for time in times if time is not None)
+
+    def go_to(self, time: float) -> bool:
+        """Make the pictures go on at `time` or before; whether that was a leap.
+
+        Raises:
+            UndecodableVideo: the file cannot be read from its middle.
+        """
+        if not self._should_seek(time):
+            return False
+        self._seek(time)
+        return True
+
+    def __next__(self) -> VideoFrame:
+        frame = next(self._decoded)
+        self.position = time_of(frame)
+        return frame
+
+    # Private.
+
+    def _number(self, time: float) -> int:
+        return round((time - self._timeline.start) / self._timeline.interval)
+
+    def _should_seek(self, time: float) -> bool:
+        """Whether a keyframe lies between the picture that came last and this one, or this one lies behind."""
+        if self.position > time or self.position == -math.inf:
+            return True
+        if self._must_rewind:
+            return False
+        if self._timeline.keyframes or self._has_index():
+            keyframe = self._keyframe(time)
+            return keyframe is not None and keyframe > self.position + _SEEK_PICTURES * self._timeline.interval
+        return (time - self.position) * float(self._stream.time_base) > _SEEK_WITHOUT_INDEX_S
+
+    def _has_index(self) -> bool:
+        return len(self._stream.index_entries) > 1
+
+    def _keyframe(self, time: float) -> int | None:
+        """When the last keyframe at or before `time` is shown, which is also what a seek takes. An index has the time
+        of its decoding."""
+        latest = time + self._timeline.interval / 2
+        if self._timeline.keyframes:
+            number = bisect.bisect_right(self._timeline.keyframes, latest, key=lambda keyframe: keyframe[0]) - 1
+            return self._timeline.keyframes[max(number, 0)][0]
+        index = self._stream.index_entries
+        entry = index.search_timestamp(math.floor(latest - self._timeline.delay), backward=True)
+        return index[entry].timestamp + self._timeline.delay if entry >= 0 else None
+
+    def _seek(self, time: float) -> None:
+        """Go to the last keyframe that is not after `time`."""
+        latest = time + self._timeline.interval / 2
+        for place in self._places(time):
+            self._sent.clear()
+            lost = len(self.lost)
+            self._leap(place)
+            decoded = self._decode()
+            first = next(decoded, None)
+            self._decoded = decoded if first is None else chain([first], decoded)
+            # What is broken at its keyframe does not get better by another one.
+            if (first is not None and time_of(first) <= latest) or len(self.lost) > lost:
+                return
+
+    def _places(self, time: float) -> Iterator[float]:
+        """Where to look for a keyframe, best first; -inf: the start of the file."""
+        if not self._must_rewind:
+            if (self._timeline.keyframes or self._has_index()) and (keyframe := self._keyframe(time)) is not None:
+                yield keyframe
+            if not self._goes_by_bytes:
+                yield from (time - earlier_s / float(self._stream.time_base) for earlier_s in _EARLIER_S[:-1])
+        yield -math.inf
+
+    def _leap(self, place: float) -> None:
+        self._read = 0
+        if place == -math.inf:
+            rewind(self._container, self._stream)
+            return
+        try:
+            if self._goes_by_bytes:
+                number = bisect.bisect_right(self._timeline.keyframes, place, key=lambda keyframe: keyframe[0]) - 1
+                self._container.seek(self._timeline.keyframes[max(number, 0)][1], unsupported_byte_offset=True)
+            else:
+                self._container.seek(math.floor(place), stream=self._stream, backward=True)
+        except LIBRARY_ERRORS as exc:
+            raise UndecodableVideo("the file cannot be read from its middle") from exc
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        """All pictures from here on, but for those that are not needed, neither here nor by other pictures."""
+        codec = self._stream.codec_context
+        for packet in self._packets():
+            time = None
+            if packet.size:
+                time = self._time(packet)
+                if time is None:
+                    continue
+                packet.pts = time
+                codec.skip_frame = "DEFAULT" if self._is_needed(time) else "NONREF"
+            try:
+                frames = packet.decode()
+            except LIBRARY_ERRORS:
+                if time is not None:
+                    self.lost.append(time)
+                    if self._timeline.is_in_order_of_decoding:
+                        self._sent.remove(time)
+                continue
+            for frame in frames:
+                if isinstance(frame, VideoFrame):
+                    self.count += 1
+                    if self._timeline.is_in_order_of_decoding:
+                        frame.pts = self._sent.popleft() if self._sent else frame.pts
+                    if frame.pts is not None:
+                        yield frame
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        # Cut off in the middle of something: what is missing is seen by the times that do not come.
+        with contextlib.suppress(*LIBRARY_ERRORS):
+            yield from self._container.demux(self._stream)
+
+    def _time(self, packet: Packet[VideoStream]) -> int | None:
+        """When the packet's picture is shown; None: it cannot be decoded."""
+        in_order = self._timeline.is_in_order_of_decoding
+        time = packet.dts if in_order or packet.pts is None else packet.pts
+        times = self._timeline.times
+        if time is None and times is not None and self._read < len(times):
+            time = int(times[self._read])
+        self._read += 1
+        if time is None:
+            return None
+        placed = self._timeline.place(packet.pos, time)
+        if in_order and placed is not None:
+            self._sent.append(placed)
+        return placed
+
+    def _is_needed(self, time: int) -> bool:
+        return self._needed is None or self._number(time) in self._needed
+
+
+def time_of(frame: VideoFrame) -> int:
+    assert frame.pts is not None
+    return frame.pts
