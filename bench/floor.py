@@ -165,7 +165,7 @@ def main() -> None:
     threads = decoder_threads(1)
     for model in args.models:
         bare = Bare(models / model, CORES)
-        with running("floor", models, model) as stack:
+        with running("floor", models, model, open_ports=True) as stack:
             url = f"{stack.base}/v1/classify?model={model}&views=10"
             for size, clip in clips.items():
                 latency: dict[str, list[float]] = defaultdict(list)

@@ -43,12 +43,13 @@ def docker(*arguments: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running stack. `models` is the model repository of its Triton."""
+    """A running stack. `models` is the model repository of its Triton, whose ports are open only where asked for."""
 
     project: str
     models: Path
     settings: Mapping[str, str]
     shm_size: str
+    open_ports: bool
 
     @property
     def base(self) -> str:
@@ -59,7 +60,12 @@ class Stack:
 
     @property
     def containers(self) -> list[str]:
-        return [self.container(service) for service in ("ipc", "triton", "web")]
+        return [self.container(service) for service in ("triton", "web")]
+
+    @property
+    def shm_volume(self) -> str:
+        """What lies at /dev/shm of both containers."""
+        return f"{self.project}-shm-{self.shm_size}"
 
     def compose(self, *arguments: str) -> None:
         """Docker compose on this stack.
@@ -75,7 +81,9 @@ class Stack:
             "SHM_SIZE": self.shm_size,
             "HTTP_PORT": "0",
         }
-        command = ["docker", "compose", "-p", self.project, "-f", "compose.yaml", "-f", "bench/stack.yaml", *arguments]
+        files = ["compose.yaml", "bench/stack.yaml", *(["bench/ports.yaml"] if self.open_ports else [])]
+        options = [word for file in files for word in ("-f", file)]
+        command = ["docker", "compose", "-p", self.project, *options, *arguments]
         subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, capture_output=True)
 
     def wait(self, model: str) -> None:
@@ -99,11 +107,17 @@ class Stack:
 
 @contextmanager
 def running(
-    name: str, models: Path, default_model: str, settings: Mapping[str, str] | None = None, shm_size: str = "512m"
+    name: str,
+    models: Path,
+    default_model: str,
+    settings: Mapping[str, str] | None = None,
+    shm_size: str = "512m",
+    *,
+    open_ports: bool = False,
 ) -> Iterator[Stack]:
     """A stack with these models, started; taken down at the end."""
     chosen = {"CLIPLANE_DEFAULT_MODEL": default_model, **(settings or {})}
-    stack = Stack(f"cliplane-bench-{name}", models, chosen, shm_size)
+    stack = Stack(f"cliplane-bench-{name}", models, chosen, shm_size, open_ports)
     network = f"{stack.project}_default"
     me = socket.gethostname()
     try:

@@ -1,4 +1,4 @@
-"""Inside the stack's IPC namespace: the four ways, in turns. `python -m bench.handoff.measure TRITON ROUNDS`"""
+"""With the stack's /dev/shm: the four ways, in turns. `python -m bench.handoff.measure TRITON ROUNDS`"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ X3D-M's views, (16, 224, 224, 3), as uint8 and as float32, 1, 10 and 30 at once;
 of the same bytes in memory is beside them. "In place" is Cliplane's own: the frames are already in the region, because
 the decoder wrote them there, and the message says where.
 
-This starts the stack; `measure.py` does the work in a container of its IPC namespace, as a lane would.
+This starts the stack; `measure.py` does the work in a container with its /dev/shm, as a lane would.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def main() -> None:
     for name, (kind, _) in TYPES.items():
         sink.write(models, f"sink_{name}", kind, VIEW)
     # Room for one region of 30 views beside a lane's.
-    with running("handoff", models, "sink_uint8", {"CLIPLANE_LANES": "1"}, shm_size="512m") as stack:
+    with running("handoff", models, "sink_uint8", {"CLIPLANE_LANES": "1"}, open_ports=True) as stack:
         table = docker(
-            *("run", "--rm", "--user", "0:10000", "--ipc", f"container:{stack.container('ipc')}"),
+            *("run", "--rm", "--user", "0:10000", "-v", f"{stack.shm_volume}:/dev/shm"),
             *("--network", f"{stack.project}_default", "-v", f"{REPOSITORY}:{REPOSITORY}:ro", "-w", str(REPOSITORY)),
             *("-e", f"PYTHONPATH={os.environ['PYTHONPATH']}", os.environ["BENCH_IMAGE"]),
             *("python", "-m", "bench.handoff.measure", stack.container("triton"), str(args.rounds)),

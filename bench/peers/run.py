@@ -275,7 +275,7 @@ def main() -> None:
     for model in args.models:
         repository.add_float32(models, model)
         with (
-            running("peers", models, model) as stack,
+            running("peers", models, model, open_ports=True) as stack,
             all_servers(stack, model, args.only, clips[args.sizes[0]], args.work) as (servers, apart),
         ):
             table = measure(servers, clips, args.work, args.rounds, args.seconds)

@@ -7,7 +7,7 @@ import os
 import signal
 from typing import Any
 
-from cliplane import logs, metrics, region
+from cliplane import logs, metrics, region, walls
 from cliplane.decoder.sandbox import die_with_parent
 from cliplane.settings import GRACEFUL_MARGIN_S, read_settings
 
@@ -37,6 +37,8 @@ logconfig_dict = logs.stdlib_config(settings.log_level, plane)
 
 
 def on_starting(server: Any) -> None:
+    if settings.triton_is_here:
+        walls.close_sockets()
     _sweep(server)
 
 
@@ -51,7 +53,7 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:
     extensions = getattr(worker.wsgi, "extensions", {})
-    for name in ("lane", "readiness", "triton"):
+    for name in ("janitor", "lane", "readiness", "triton"):
         if name in extensions:
             extensions[name].close()
 
@@ -62,7 +64,6 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def _sweep(server: Any) -> None:
-    swept = region.sweep(settings.triton_http)
-    if swept:
+    if swept := region.sweep():
         metrics.REGIONS_SWEPT.inc(len(swept))
         server.log.info("swept regions of dead workers: %s", ", ".join(swept))

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cliplane.settings import Settings
+from tritonclient import grpc as triton_grpc
 
 from tests import media
 
@@ -76,6 +78,11 @@ print(unread)
 """
 
 
+def triton_client() -> triton_grpc.InferenceServerClient:
+    """A client of the tests' own Triton, by its socket."""
+    return triton_grpc.InferenceServerClient(Settings().triton_grpc)
+
+
 class Stack:
     """The containers of one compose project."""
 
@@ -133,13 +140,13 @@ class Stack:
         self.exec(service, "python3", "-c", f"import os, signal; os.kill({pid}, signal.SIG{signal})", check=False)
 
     def shared_memory(self) -> set[str]:
-        """Names in the shared /dev/shm, as seen from the container that owns it."""
-        return set(self.exec("ipc", "ls", "/dev/shm").split())
+        """Names in the shared /dev/shm."""
+        return set(self.exec("web", "ls", "/dev/shm").split())
 
     def regions(self) -> set[str]:
-        """Names that Triton has mapped."""
-        answer = httpx.get("http://triton:8000/v2/systemsharedmemory/status", timeout=5)
-        return {region["name"] for region in answer.json()}
+        """Names that this stack's Triton has mapped."""
+        with triton_client() as client:
+            return set(client.get_system_shared_memory_status(client_timeout=5).regions)
 
     def raw_log(self, service: str, since: float | None = None) -> str:
         arguments = ["logs", *(["--since", f"{since:.3f}"] if since else []), self.container(service)]

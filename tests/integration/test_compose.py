@@ -33,7 +33,7 @@ def config(*files: str, **environment: str) -> dict[str, Any]:
     return loaded
 
 
-@pytest.mark.parametrize("service", ["ipc", "triton", "web"])
+@pytest.mark.parametrize("service", ["triton", "web"])
 def test_every_container_runs_without_rights(stack: Stack, service: str) -> None:
     (facts,) = json.loads(docker("inspect", stack.container(service)))
     host = facts["HostConfig"]
@@ -57,7 +57,7 @@ def test_web_and_triton_share_a_group_and_not_a_uid(stack: Stack) -> None:
 
 def test_web_cannot_write_triton_s_own_segments(stack: Stack) -> None:
     for name in stack.shared_memory():
-        mode = stack.exec("ipc", "stat", "-c", "%u %g %a", f"/dev/shm/{name}").split()
+        mode = stack.exec("web", "stat", "-c", "%u %g %a", f"/dev/shm/{name}").split()
         if name.startswith("cliplane-") and name.count("-") == 3:
             assert mode == ["10002", "10000", "660"]
         else:
@@ -101,7 +101,7 @@ def test_the_gpu_overlay_is_valid_and_reserves_the_gpu() -> None:
     release = triton["image"].partition(":")[2].removesuffix("-py3")
     assert tuple(int(part) for part in release.split(".")) >= (26, 7)
     assert triton["environment"]["MODEL_CONFIG_NAME"] == "gpu"
-    assert triton["ipc"] == services["web"]["ipc"] == "service:ipc"
+    assert triton["ipc"] == services["web"]["ipc"] == "host"
     assert "build" not in triton
 
 

@@ -8,7 +8,6 @@ import queue
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from cliplane import region as regions
@@ -22,7 +21,7 @@ from cliplane.settings import Settings
 from cliplane.triton import Triton
 
 from tests import media
-from tests.integration.conftest import wait_until
+from tests.integration.conftest import triton_client, wait_until
 
 SETTINGS = Settings(lanes=1, region_bytes=8 * 2**20)
 
@@ -98,8 +97,8 @@ def region(triton: Triton) -> Iterator[regions.Region]:
 
 def inferred(triton: Triton) -> int:
     """Views that the model has inferred so far, in calls that were answered."""
-    url = f"http://{SETTINGS.triton_http}/v2/models/camera_motion/stats"
-    return sum(one["inference_count"] for one in httpx.get(url, timeout=5).json()["model_stats"])
+    with triton_client() as client:
+        return sum(one.inference_count for one in client.get_inference_statistics("camera_motion").model_stats)
 
 
 def test_triton_keeps_a_region_while_an_inference_reads_it(triton: Triton, region: regions.Region) -> None:

@@ -14,7 +14,7 @@ from cliplane.classification import Job, classify
 from cliplane.decoder import client
 from cliplane.errors import DecodeTimeout, UndecodableVideo
 from cliplane.lane import Lane
-from cliplane.settings import read_settings
+from cliplane.settings import Settings
 from cliplane.triton import Triton
 
 from tests import media
@@ -34,11 +34,8 @@ decoder.main()
 @pytest.fixture
 def lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
     monkeypatch.setattr(client, "SPOOL", tmp_path)
-    environ = {
-        "CLIPLANE_TRITON_GRPC": "triton:8001",
-        "CLIPLANE_SHARED_MEMORY": "false",
-    }
-    lane = Lane(read_settings(environ), Triton("triton:8001"))
+    settings = Settings(shared_memory=False)
+    lane = Lane(settings, Triton(settings.triton_grpc))
     yield lane
     lane.close()
 

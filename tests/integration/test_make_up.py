@@ -59,7 +59,7 @@ def containers(project: str) -> list[str]:
             "nowhere.invalid:8001",
             "CLIPLANE_TRITON_GRPC='nowhere.invalid:8001': 'nowhere.invalid'",
         ),
-        ("CLIPLANE_TRITON_HTTP", "triton", "CLIPLANE_TRITON_HTTP='triton': must be host:port"),
+        ("CLIPLANE_TRITON_GRPC", "triton", "CLIPLANE_TRITON_GRPC='triton': must be unix:PATH or host:port"),
         ("HTTP_PORT", "eighty", "HTTP_PORT='eighty': a port has a number"),
     ],
 )

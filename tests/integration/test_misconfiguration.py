@@ -17,8 +17,8 @@ from tests.integration.conftest import PROJECT, Stack, video, wait_until
 REPOSITORY = Path(__file__).parents[2]
 
 VARIANTS = {
-    "wrong-uid": ({"triton": {"user": "12345:12345"}}, {}, "shared-memory-forbidden"),
-    "no-shared-ipc": ({"web": {"ipc": "private"}}, {}, "shared-memory-not-shared"),
+    "wrong-gid": ({"web": {"user": "10002:12345", "group_add": ["10000"]}}, {}, "shared-memory-forbidden"),
+    "own-dev-shm": ({"web": {"volumes": [{"type": "tmpfs", "target": "/dev/shm"}]}}, {}, "shared-memory-not-shared"),
     # Docker's default is 64m: there the first of two lanes may find room for its region, or neither.
     "small-shm": ({}, {"SHM_SIZE": "60m"}, "shared-memory-too-small"),
 }

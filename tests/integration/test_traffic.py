@@ -12,7 +12,16 @@ from urllib.parse import urlsplit
 import httpx
 
 from tests import media
-from tests.integration.conftest import BASE, InBackground, Stack, classify, long_video, video, wait_until
+from tests.integration.conftest import (
+    BASE,
+    InBackground,
+    Stack,
+    classify,
+    long_video,
+    triton_client,
+    video,
+    wait_until,
+)
 
 
 def test_two_lanes_with_different_videos_never_cross_answers(ready: Stack) -> None:
@@ -122,14 +131,14 @@ def test_a_body_over_the_limit_is_a_413(ready: Stack) -> None:
 
 def test_a_request_s_name_is_in_every_log(ready: Stack) -> None:
     began, name = time.time(), f"trace-{uuid.uuid4().hex}"
-    logging = "http://triton:8000/v2/logging"
-    httpx.post(logging, json={"log_verbose_level": 1}).raise_for_status()
-    try:
-        answer = httpx.post(
-            f"{BASE}/v1/classify", content=video("pan_left"), headers={"X-Request-ID": name}, timeout=60
-        )
-    finally:
-        httpx.post(logging, json={"log_verbose_level": 0}).raise_for_status()
+    with triton_client() as triton:
+        triton.update_log_settings({"log_verbose_level": 1})
+        try:
+            answer = httpx.post(
+                f"{BASE}/v1/classify", content=video("pan_left"), headers={"X-Request-ID": name}, timeout=60
+            )
+        finally:
+            triton.update_log_settings({"log_verbose_level": 0})
     assert answer.json()["request_id"] == answer.headers["x-request-id"] == name
 
     def lines() -> dict[object, dict[str, object]]:

@@ -104,6 +104,7 @@ def test_a_value_of_the_file_is_read_as_compose_reads_it(checkout: Path, text: s
 
 def test_everything_that_compose_takes_from_outside_is_in_the_example() -> None:
     known = set(re.findall(r"(?m)^# ([A-Z][A-Z0-9_]*)=", (REPOSITORY / ".env.example").read_text()))
+    known.add("COMPOSE_PROJECT_NAME")  # Compose's own
     for file in ("compose.yaml", "compose.gpu.yaml"):
         taken = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", (REPOSITORY / file).read_text()))
         assert taken <= known

@@ -13,6 +13,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from cliplane import control, logs, problems, refusals, routes
+from cliplane.janitor import Janitor
 from cliplane.lane import Lane
 from cliplane.readiness import Readiness
 from cliplane.settings import Settings, read_settings
@@ -35,6 +36,7 @@ def create_app(plane: Literal["lanes", "control"], settings: Settings | None = N
         app.register_blueprint(routes.blueprint)
     else:
         app.extensions["readiness"] = Readiness(settings, triton)
+        app.extensions["janitor"] = Janitor(triton)
         refusals.count()
         app.register_blueprint(control.blueprint)
     problems.install(app)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from cliplane import logs
+from cliplane import logs, walls
 from cliplane.front import nginx_settings
 from cliplane.settings import SettingsError, read_settings
 
@@ -30,6 +30,10 @@ def main() -> None:
         log.critical("settings_wrong", detail=str(exc))
         sys.exit(1)
     log.info("settings", **settings.variables())
+    walls.close_ipc_calls()
+    if settings.triton_is_here:
+        # Without it gunicorn's processes have no socket for TCP all the same, and nginx has.
+        log.info("walls", tcp_connect="closed" if walls.close_tcp() else "open to nginx: no Landlock in this kernel")
     metrics = RUN / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir(parents=True)

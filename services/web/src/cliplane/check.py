@@ -14,28 +14,29 @@ BESIDE = "triton"
 """The name that Compose gives a container which is not there yet."""
 
 
-def check_addresses(settings: Settings) -> None:
-    """Each address is host:port, and its host has an address.
+def check_address(settings: Settings) -> None:
+    """Triton's address is the path of a socket, or host:port, and its host has an address.
 
     Raises:
         SettingsError: naming the variable and what is wrong with its value.
     """
-    for field in ("triton_grpc", "triton_http"):
-        value = str(getattr(settings, field))
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdigit():
-            raise SettingsError(f"{variable_name(field)}={value!r}: must be host:port")
-        if host == BESIDE:
-            continue
-        try:
-            socket.getaddrinfo(host, int(port))
-        except OSError as exc:
-            raise SettingsError(f"{variable_name(field)}={value!r}: {host!r} has no address ({exc.strerror})") from exc
+    if settings.triton_is_here:
+        return
+    wrong, value = variable_name("triton_grpc"), settings.triton_grpc
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit():
+        raise SettingsError(f"{wrong}={value!r}: must be unix:PATH or host:port")
+    if host == BESIDE:
+        return
+    try:
+        socket.getaddrinfo(host, int(port))
+    except OSError as exc:
+        raise SettingsError(f"{wrong}={value!r}: {host!r} has no address ({exc.strerror})") from exc
 
 
 def main() -> None:
     try:
-        check_addresses(read_settings())
+        check_address(read_settings())
     except SettingsError as exc:
         print(exc, file=sys.stderr)
         sys.exit(2)

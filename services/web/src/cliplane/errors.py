@@ -97,11 +97,11 @@ class HandoffError(CliplaneError):
 
 
 class SharedMemoryTooSmall(HandoffError):
-    type, title = "shared-memory-too-small", "shm_size of the ipc container is too small"
+    type, title = "shared-memory-too-small", "SHM_SIZE is too small"
 
 
 class SharedMemoryNotShared(HandoffError):
-    type, title = "shared-memory-not-shared", "web and triton are not in one IPC namespace"
+    type, title = "shared-memory-not-shared", "web and triton do not see one /dev/shm"
 
 
 class SharedMemoryForbidden(HandoffError):

@@ -16,7 +16,7 @@ from cliplane import metrics
 from cliplane.cpus import decoder_threads
 from cliplane.decoder.client import SPOOL, Decoder
 from cliplane.errors import HandoffError
-from cliplane.region import Region, create_private_region, create_region, sweep
+from cliplane.region import Region, create_private_region, create_region
 from cliplane.settings import Settings
 from cliplane.triton import Triton
 
@@ -68,7 +68,7 @@ class Lane:
         self._decoder.kill()
         for region in (self._region, *(region for _, region in self._quarantine)):
             if not self._give_back(region):
-                region.close()  # the arbiter's next sweep makes Triton let go
+                region.close()  # the janitor makes Triton let go
         os.close(self.wake)
 
     def decoder(self) -> Decoder:
@@ -100,8 +100,6 @@ class Lane:
                 self.triton.register(self._region)
                 self._registered = True
                 self._handoff_failed_at = None
-                # The arbiter sweeps after a dead lane, but Triton may not have answered it then.
-                sweep(self.settings.triton_http)
                 metrics.HANDOFF_FALLBACK.labels(os.getpid()).set(0)
             except HandoffError as error:
                 self._handoff_failed(error)

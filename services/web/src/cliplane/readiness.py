@@ -1,7 +1,7 @@
 """Can this stack answer? The default model is ready, and frames written here reach it through shared memory.
 
 The round trip: one view of a known pattern is inferred from a region and from a gRPC payload, and both answers must
-be equal to the bit. Nothing less shows that the two containers share one IPC namespace and may open its segments.
+be equal to the bit. Nothing less shows that the two containers see one /dev/shm and may open its segments.
 """
 
 from __future__ import annotations

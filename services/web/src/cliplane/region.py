@@ -1,36 +1,31 @@
 """The shared-memory region of a lane: where the decoder writes frames and Triton reads them, in place.
 
-Owns the segments' names, sizes, permissions and their removal. Must not know gRPC: the gunicorn arbiter, which
-sweeps after dead lanes, forks, and gRPC does not survive a fork. So the sweep talks to Triton's HTTP port.
+Owns the segments' names, sizes, permissions and their removal from /dev/shm. Must not know gRPC: the gunicorn arbiter,
+which sweeps after dead lanes, forks, and gRPC does not survive a fork. Triton's side of a sweep is `janitor.py`.
+
+A segment belongs to whoever holds its lock (flock(2)): the process that made it and its decoder, in whichever container
+they live. The kernel lets go of it when the last of them is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
+import fcntl
 import mmap
 import os
 import re
-import urllib.request
-from collections.abc import Iterator
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from cliplane.errors import SharedMemoryForbidden, SharedMemoryTooSmall
 
 SHM = Path("/dev/shm")
-NAME = re.compile(r"cliplane-(?P<boot>[0-9a-f]+)-(?P<pid>\d+)-(?P<generation>\d+)")
+NAME = re.compile(r"cliplane-(?P<token>[0-9a-f]+)-(?P<pid>\d+)-(?P<generation>\d+)")
 
 TRITON_MARKER = SHM / "cliplane-triton"
-"""A file that Triton's launcher leaves in its /dev/shm: seen from here, the two share one IPC namespace."""
-
-
-def boot_id() -> str:
-    """Names this start of the container: when its first process started, in clock ticks of the host."""
-    stat = Path("/proc/1/stat").read_text()
-    # Field 22; the second one, the command's name in parentheses, may hold spaces.
-    return f"{int(stat.rpartition(')')[2].split()[19]):x}"
+"""A file that Triton's launcher leaves in its /dev/shm: seen from here, it is the same /dev/shm."""
 
 
 @dataclass(slots=True)
@@ -74,23 +69,26 @@ class Region:
 def create_region(byte_size: int, generation: int) -> Region:
     """A shared region of this process, every page of it allocated.
 
+    It is locked before it has a name, so that no sweep ever finds it without an owner.
+
     Raises:
         SharedMemoryTooSmall: /dev/shm has no room. Without the allocation here, a full tmpfs would kill whoever
             first writes to a missing page, by SIGBUS.
         SharedMemoryForbidden: /dev/shm cannot be written.
     """
-    name = f"cliplane-{boot_id()}-{os.getpid()}-{generation}"
     try:
-        fd = os.open(SHM / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
+        fd = os.open(SHM, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o660)
     except PermissionError as exc:
         raise SharedMemoryForbidden("/dev/shm cannot be written by this uid") from exc
     try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
         # The umask took the group's write bit away, and Triton opens the segment for reading and writing.
         os.fchmod(fd, 0o660)
         os.posix_fallocate(fd, 0, byte_size)
+        name = f"cliplane-{secrets.token_hex(4)}-{os.getpid()}-{generation}"
+        _give_name(fd, name)
         return Region(fd, mmap.mmap(fd, byte_size), byte_size, name)
     except OSError as exc:
-        (SHM / name).unlink()
         os.close(fd)
         if exc.errno not in (errno.ENOSPC, errno.ENOMEM):
             raise
@@ -106,37 +104,35 @@ def create_private_region(byte_size: int) -> Region:
     return Region(fd, mmap.mmap(fd, byte_size), byte_size, None)
 
 
-def sweep(triton_http: str) -> list[str]:
-    """Remove the regions of dead lanes, in /dev/shm and in Triton; returns their names.
-
-    For the gunicorn arbiter: at its start and after each lane's death. A lane of an earlier boot is dead; one of
-    this boot is if its process is. No failure to reach Triton is an error: a Triton that is down holds nothing.
-    """
-    boot = boot_id()
-
-    def is_dead(name: str) -> bool:
-        match = NAME.fullmatch(name)
-        return match is not None and (match["boot"] != boot or not Path(f"/proc/{match['pid']}").exists())
-
-    names = {entry.name for entry in os.scandir(SHM) if is_dead(entry.name)}
+def sweep() -> list[str]:
+    """Remove the segments without an owner from /dev/shm; returns their names."""
+    names = [entry.name for entry in os.scandir(SHM) if NAME.fullmatch(entry.name) and not has_owner(entry.name)]
     for name in names:
         with contextlib.suppress(OSError):
             (SHM / name).unlink(missing_ok=True)
-    for name in _registered(triton_http):
-        if is_dead(name):
-            names.add(name)
-            with contextlib.suppress(OSError):
-                _post(triton_http, f"/v2/systemsharedmemory/region/{name}/unregister")
     return sorted(names)
 
 
-def _registered(triton_http: str) -> Iterator[str]:
-    with contextlib.suppress(OSError, ValueError):
-        with urllib.request.urlopen(f"http://{triton_http}/v2/systemsharedmemory/status", timeout=2) as answer:
-            regions = json.load(answer)
-        yield from (region["name"] for region in regions)
+def has_owner(name: str) -> bool:
+    """Whether a process that made the region of this name, or its decoder, is alive. False where there is none."""
+    try:
+        fd = os.open(SHM / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # of another group, or no file of ours: not to be touched
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
-def _post(triton_http: str, path: str) -> None:
-    request = urllib.request.Request(f"http://{triton_http}{path}", method="POST", data=b"")
-    urllib.request.urlopen(request, timeout=2).close()
+def _give_name(fd: int, name: str) -> None:
+    folder = os.open(SHM, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder)  # as open(2) has it for O_TMPFILE
+    finally:
+        os.close(folder)

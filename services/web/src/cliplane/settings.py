@@ -71,14 +71,20 @@ class Settings:
     )
     decoder_memory_bytes: int = _setting(2048 * MIB, "address space of one decoder", low=256 * MIB)
     decoder_max_videos: int = _setting(500, "a decoder is replaced after this many videos", low=1)
-    triton_grpc: str = _setting("triton:8001", "host:port of Triton's gRPC service")
-    triton_http: str = _setting("triton:8000", "host:port of Triton's HTTP service (clean-up only)")
+    triton_grpc: str = _setting(
+        "unix:/run/triton/grpc.sock:8001", "Triton's gRPC service: unix:PATH; host:port opens TCP to the lanes"
+    )
     shared_memory: bool = _setting(True, "hand frames over in shared memory; false: in the gRPC message")
     allowed_hosts: str = _setting(
         "", "hosts this stack answers as, beside addresses and names without a dot (*: any); another gets 421"
     )
     cors_origins: str = _setting("", "origins whose pages may ask and read, e.g. https://app.example.com (*: any)")
     log_level: str = _setting("info", "debug, info, warning or error")
+
+    @property
+    def triton_is_here(self) -> bool:
+        """Whether Triton is reached without a network, so that nothing here needs one."""
+        return self.triton_grpc.startswith("unix:")
 
     def decoder_limits(self) -> Limits:
         """What the decoder holds a video to."""

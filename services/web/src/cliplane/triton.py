@@ -203,12 +203,27 @@ class Triton:
 
     def unregister(self, region: Region) -> bool:
         """Make Triton unmap a region; False if it refuses, since an inference has it. One it does not know is no error;
-        nor is a Triton that does not answer: if it lives, the next sweep finds the region without an owner."""
+        nor is a Triton that does not answer: if it lives, the janitor finds the region without an owner."""
+        return self.unregister_name(region.name or "")
+
+    def unregister_name(self, name: str) -> bool:
+        """`unregister`, for a region of somebody else."""
         try:
-            self._client.unregister_system_shared_memory(region.name or "", client_timeout=CONTROL_TIMEOUT_S)
+            self._client.unregister_system_shared_memory(name, client_timeout=CONTROL_TIMEOUT_S)
         except InferenceServerException as exc:
             return "in use" not in (exc.message() or "")
         return True
+
+    def registered(self) -> list[str]:
+        """The names of all regions that Triton has mapped, whoever made them.
+
+        Raises:
+            TritonUnavailable: it does not answer.
+        """
+        try:
+            return sorted(self._client.get_system_shared_memory_status(client_timeout=CONTROL_TIMEOUT_S).regions)
+        except InferenceServerException as exc:
+            _translate(exc)
 
     def infer(
         self,

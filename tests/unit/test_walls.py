@@ -1,0 +1,71 @@
+"""What a process behind the walls can no longer do. Each wall is put up in a process of its own, for it stays."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cliplane.decoder.sandbox import landlock_version
+
+LAUNCH = Path(__file__).parents[2] / "services" / "triton" / "launch.py"
+
+SHMGET = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+print(libc.shmget(0, 4096, 0o1600), ctypes.get_errno())
+print(libc.mq_open(b"/cliplane-test", 0o102, 0o600, None), ctypes.get_errno())
+open("/dev/shm/cliplane-test", "w").close()
+import os; os.unlink("/dev/shm/cliplane-test")
+"""
+
+
+def run(code: str) -> list[str]:
+    """What a new interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the calls' numbers are known for x86-64")
+@pytest.mark.parametrize(
+    "close",
+    [
+        "from cliplane import walls; walls.close_ipc_calls()",
+        f"import runpy; runpy.run_path({str(LAUNCH)!r})['close_ipc_calls']()",
+    ],
+    ids=["web", "triton"],
+)
+def test_no_object_of_the_host_s_ipc_namespace_can_be_reached(close: str) -> None:
+    assert run(close + "\n" + SHMGET) == ["-1 1", "-1 1"]  # EPERM
+
+
+def test_gunicorn_has_no_sockets_but_unix_ones() -> None:
+    code = """
+import errno, socket
+from cliplane import walls
+walls.close_sockets()
+socket.socket(socket.AF_UNIX), socket.socketpair()
+for family in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        try: socket.socket(family, kind)
+        except OSError as exc: print(errno.errorcode[exc.errno])
+"""
+    assert run(code) == ["EAFNOSUPPORT"] * 6
+
+
+@pytest.mark.skipif(landlock_version() < 4, reason="this kernel's Landlock knows no TCP")
+def test_a_port_can_be_listened_at_and_none_connected_to() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as open_port:
+        code = f"""
+import socket
+from cliplane import walls
+assert walls.close_tcp()
+with socket.create_server(("127.0.0.1", 0)): print("listens")
+try: socket.create_connection(("127.0.0.1", {open_port.getsockname()[1]}))
+except PermissionError: print("refused")
+"""
+        assert run(code) == ["listens", "refused"]
