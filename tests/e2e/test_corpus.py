@@ -142,10 +142,11 @@ def test_a_very_long_video_of_few_frames_is_answered(http: httpx.Client) -> None
     assert classified(http, body)["video"]["duration_s"] == 6000
 
 
-def test_a_codec_that_is_not_allowed_is_named(http: httpx.Client) -> None:
-    body = media.encode(media.moving_camera("static", frames=8), container="avi", codec="ffv1")
+def test_a_codec_that_is_not_allowed_is_named_with_those_that_are(http: httpx.Client) -> None:
+    body = media.encode(media.moving_camera("static", frames=8), container="avi", codec="png", pixels="rgb24")
     answer = http.post("/v1/classify", content=body)
-    assert_problem(answer, 422, "over-limit")
+    assert_problem(answer, 422, "unsupported-codec")
+    assert answer.json()["detail"].startswith("png in avi; allowed there: h264, ")
     assert "CLIPLANE_CODECS" in answer.json()["detail"]
 
 

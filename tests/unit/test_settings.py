@@ -24,7 +24,7 @@ def test_settings_have_defaults_and_are_read() -> None:
         ("CLIPLANE_SHARED_MEMORY", "maybe"),
         ("CLIPLANE_LOG_LEVEL", "loud"),
         ("CLIPLANE_READER", "vlc"),
-        ("CLIPLANE_CONTAINERS", "mp4,flv"),
+        ("CLIPLANE_CONTAINERS", "mp4,m3u8"),
         ("CLIPLANE_INFER_TIMEOUT_S", "600"),
     ],
 )

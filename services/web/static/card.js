@@ -10,8 +10,8 @@ const SMALLER = "Cut the video, or choose to shrink it always.";
 const SHORTER = "Cut the video, or ask for fewer views.";
 const WAIT = "Try again in a few seconds.";
 const ADVICE = {
-  "not-a-video": "Choose an MP4, MOV, Matroska, WebM, AVI or MPEG-TS file.",
-  "undecodable-video": CONVERT, "decoder-crashed": CONVERT,
+  "not-a-video": "Choose a video file: MP4, MOV, WebM, Matroska, AVI, a camera's MTS, …",
+  "undecodable-video": CONVERT, "unsupported-codec": CONVERT, "decoder-crashed": CONVERT,
   "over-limit": SMALLER, "body-too-large": SMALLER, "upload-too-slow": SMALLER,
   "decode-timeout": SHORTER, "infer-timeout": SHORTER, "out-of-time": SHORTER,
   "busy": WAIT, "not-ready": WAIT, "triton-unavailable": WAIT, "lane-died": WAIT,

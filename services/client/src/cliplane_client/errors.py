@@ -117,6 +117,10 @@ class UndecodableVideo(Refused):
     type = "undecodable-video"
 
 
+class UnsupportedCodec(Refused):
+    type = "unsupported-codec"
+
+
 class OverLimit(Refused):
     type = "over-limit"
 

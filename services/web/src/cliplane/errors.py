@@ -57,6 +57,10 @@ class UndecodableVideo(CliplaneError):
     status, type, title = 422, "undecodable-video", "The video cannot be decoded"
 
 
+class UnsupportedCodec(CliplaneError):
+    status, type, title = 422, "unsupported-codec", "The video's format is not one that is decoded here"
+
+
 class OverLimit(CliplaneError):
     status, type, title = 422, "over-limit", "The video is over a limit"
 

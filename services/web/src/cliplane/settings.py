@@ -14,18 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cliplane.media import CONTAINERS, Limits
+from cliplane.media import CODECS, CONTAINERS, Limits
 
 PREFIX = "CLIPLANE_"
 
 CLIENT_S_OWN = frozenset({"CLIPLANE_BASE", "CLIPLANE_KEY"})
 """The client's variables, which may stand in the same shell or file."""
-
-CODECS = (
-    *("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mpeg1video", "mpeg2video", "msmpeg4v2", "msmpeg4v3"),
-    *("mjpeg", "prores", "theora", "vc1", "wmv3", "h263"),
-)
-"""Video formats that the reader has been tried with, by FFmpeg's names."""
 
 MIB = 1024 * 1024
 
@@ -59,7 +53,7 @@ class Settings:
     max_pixels: int = _setting(4096 * 2304, "largest frame, width x height; more gets 422", low=1)
     max_duration_s: float = _setting(7200.0, "longest video; more gets 422", low=0.1)
     max_frames: int = _setting(1_000_000, "most frames of a video; more gets 422", low=1)
-    max_streams: int = _setting(16, "most streams in a file; more gets 422", low=1)
+    max_streams: int = _setting(16, "most video streams in a file; more gets 422", low=1)
     max_damage: float = _setting(
         0.5, "part of the frames that views need that may be lost to damage; more gets 422", low=0, high=1
     )

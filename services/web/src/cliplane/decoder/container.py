@@ -1,19 +1,37 @@
 """Opens an untrusted file with FFmpeg's demuxers, by PyAV, and refuses what is over a limit.
 
-No frame is decoded here. Owns which demuxers and codecs may be used at all.
+No frame is decoded here.
 """
 
 from __future__ import annotations
 
+import contextlib
+from functools import cache
+
 import av
+from av.codec import Codec, codecs_available
+from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
+from av.format import ContainerFormat
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from cliplane.errors import OverLimit, UndecodableVideo
-from cliplane.media import Limits, Span
+from cliplane.errors import NotAVideo, OverLimit, UndecodableVideo, UnsupportedCodec
+from cliplane.media import CONTAINERS, HEAD_BYTES, Limits, Span, sniff
 
-# The demuxers of media.CONTAINERS, by FFmpeg's names. A file that FFmpeg takes for something else is refused.
-_DEMUXERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts"}
+_DEMUXERS = {
+    "mp4": "mov",
+    "webm": "matroska",
+    "mpegps": "mpeg",
+    "y4m": "yuv4mpegpipe",
+    "webp": "webp_anim",
+}
+"""FFmpeg's names of media.CONTAINERS, where they differ."""
+
+_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
+"""Covers and thumbnails: no videos."""
+
+_PROTOCOLS = "file,subfile"
 
 LIBRARY_ERRORS = (av.FFmpegError, ValueError, ArithmeticError, OSError)
 """What PyAV raises over a broken file. ValueError is its own, for numbers and codecs that FFmpeg let pass."""
@@ -36,34 +54,66 @@ def url(path: str, span: Span | None) -> str:
 def open_container(path: str, span: Span | None, limits: Limits) -> tuple[InputContainer, VideoStream]:
     """The file and its video stream, checked against the limits; the caller closes the file.
 
+    The container's own demuxer is told to FFmpeg, which would else try all that it has, and so are the decoders that it
+    may use: it opens some to look at the first packets, before anything could be asked.
+
     Raises:
-        UndecodableVideo: no demuxer takes it, or it has no video stream that can be decoded.
+        UndecodableVideo: the demuxer cannot read it, or it has no video stream.
+        UnsupportedCodec: naming what was found, and what is allowed.
         OverLimit: naming the limit.
     """
     try:
-        container = av.open(url(path, span))
+        name = sniff(_head(path, span))
+    except NotAVideo as exc:
+        raise UndecodableVideo("it is no container that is known here") from exc
+    demuxer = _DEMUXERS.get(name, name)
+    allowed = [codec for codec in limits.codecs.split(",") if codec in CONTAINERS[name]]
+    options = {
+        "protocol_whitelist": _PROTOCOLS,
+        "format_whitelist": ContainerFormat(demuxer, "r").name,
+        "codec_whitelist": ",".join(decoder for codec in allowed for decoder in _decoders().get(codec, [])) or "none",
+    }
+    try:
+        container = av.open(url(path, span), format=demuxer, options=options)
     except LIBRARY_ERRORS as exc:
         raise UndecodableVideo("the container's headers cannot be read") from exc
     try:
-        return container, _checked(container, limits)
+        return container, _checked(container, name, allowed, limits)
     except BaseException:
         container.close()
         raise
 
 
-def _checked(container: InputContainer, limits: Limits) -> VideoStream:
-    if container.format.name not in _DEMUXERS:
-        raise UndecodableVideo("the demuxer does not agree with the file's first bytes")
-    if len(container.streams) > limits.max_streams:
-        raise OverLimit(f"{len(container.streams)} streams; CLIPLANE_MAX_STREAMS={limits.max_streams}")
-    stream = container.streams.best("video")  # of several, the one a player shows
-    if not isinstance(stream, VideoStream):
+def _head(path: str, span: Span | None) -> bytes:
+    start, end = span or (0, HEAD_BYTES)
+    with open(path, "rb") as file:
+        file.seek(start)
+        return file.read(min(HEAD_BYTES, end - start))
+
+
+@cache
+def _decoders() -> dict[str, list[str]]:
+    """FFmpeg's decoders of each codec."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(codecs_available):
+        with contextlib.suppress(UnknownCodecError):
+            found.setdefault(Codec(name, "r").canonical_name, []).append(name)
+    return found
+
+
+def _checked(container: InputContainer, name: str, allowed: list[str], limits: Limits) -> VideoStream:
+    streams = [stream for stream in container.streams.video if not stream.disposition & _PICTURES]
+    if len(streams) > limits.max_streams:
+        raise OverLimit(f"{len(streams)} video streams; CLIPLANE_MAX_STREAMS={limits.max_streams}")
+    if not streams:
         raise UndecodableVideo("there is no video stream")
-    if stream.codec_context is None or stream.width < 1 or stream.height < 1:
-        raise UndecodableVideo("the video stream has no codec known here, or no size")
-    codec = codec_name(stream)
-    if codec not in limits.codecs.split(","):
-        raise OverLimit(f"codec {codec}; CLIPLANE_CODECS={limits.codecs}")
+    best = container.streams.best("video")  # of several, the one a player shows
+    stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
+    codec = codec_name(stream) if stream.codec_context is not None else "a format that is not known here"
+    if codec not in allowed:
+        raise UnsupportedCodec(f"{codec} in {name}; allowed there: {', '.join(allowed) or 'none'} (CLIPLANE_CODECS)")
+    if stream.width < 1 or stream.height < 1:
+        raise UndecodableVideo("the video stream has no size")
     if stream.width * stream.height > limits.max_pixels:
         raise OverLimit(f"{stream.width}x{stream.height} pixels; CLIPLANE_MAX_PIXELS={limits.max_pixels}")
     return stream

@@ -22,10 +22,15 @@ from cliplane.decoder.wire import Doubt
 from cliplane.errors import OverLimit, UndecodableVideo
 from cliplane.media import Limits, Span
 
-_LEAPS = {"mpegts", "mpeg"}
+_LEAPS = {"mpegts", "mpeg", "flv"}
 """Containers that are cut out of what is sent and joined without a thought: their clock may leap."""
 
-_IN_ORDER_OF_DECODING = {"avi", "h264", "hevc", "mpegvideo", "m4v", "vc1"}
+_BY_BYTES = {"mpegts", "mpeg"}
+_FROM_START = {"h264", "hevc", "gif", "apng", "webp_anim"}
+"""Without times, or with pictures that stand on all those before them: there is no keyframe to go to."""
+
+_RAW = {"h264", "hevc"}
+_IN_ORDER_OF_DECODING = {"avi", *_RAW}
 """Containers without times of showing: FFmpeg makes some up, and for B-frames they are wrong."""
 
 _SAY_DURATION = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
@@ -76,17 +81,27 @@ def _said_s(container: InputContainer, stream: VideoStream) -> float:
 
 def _clock(container: InputContainer, stream: VideoStream) -> Clock:
     name = container.format.name
+    fps, time_base_s = float(stream.average_rate or 0), float(stream.time_base)
+    # A raw stream's is the demuxer's own, DV's as many as there can be.
+    if not fps or name in _RAW or round(fps * time_base_s, 9) == 1:
+        fps = float(stream.guessed_rate or 0)
     return Clock(
-        time_base_s=float(stream.time_base),
-        fps=float(stream.average_rate or stream.guessed_rate or 0),
+        time_base_s=time_base_s,
+        fps=fps,
         may_leap=name in _LEAPS,
         is_in_order_of_decoding=name in _IN_ORDER_OF_DECODING,
+        has_times=name not in _RAW,
     )
 
 
 def goes_by_bytes(container: InputContainer) -> bool:
     """Whether a place in the file is found by its byte, whatever the clock says there."""
-    return container.format.name in _LEAPS
+    return container.format.name in _BY_BYTES
+
+
+def goes_from_start(container: InputContainer) -> bool:
+    """Whether there is no other place to go to."""
+    return container.format.name in _FROM_START
 
 
 def _of(packets: Iterable[Packet[VideoStream]]) -> Packets:
@@ -108,7 +123,8 @@ def _of(packets: Iterable[Packet[VideoStream]]) -> Packets:
 
 
 def _all(container: InputContainer, stream: VideoStream, limits: Limits) -> Packets:
-    rewind(container, stream)
+    if not goes_from_start(container):  # raw streams have times only until the first seek, and nothing is read yet
+        rewind(container, stream)
     return _of(itertools.islice(container.demux(stream), limits.max_frames + 2))
 
 
@@ -119,7 +135,7 @@ def rewind(container: InputContainer, stream: VideoStream) -> None:
         UndecodableVideo: the container cannot.
     """
     try:
-        if not goes_by_bytes(container):
+        if not goes_by_bytes(container) and not goes_from_start(container):
             with contextlib.suppress(*LIBRARY_ERRORS):
                 container.seek(min(stream.start_time or 0, 0), stream=stream, backward=True)
                 return

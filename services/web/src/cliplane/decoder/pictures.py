@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from cliplane.decoder.container import LIBRARY_ERRORS
-from cliplane.decoder.packets import goes_by_bytes, rewind
+from cliplane.decoder.packets import goes_by_bytes, goes_from_start, rewind
 from cliplane.decoder.timeline import Timeline
 from cliplane.errors import UndecodableVideo
 
@@ -37,7 +37,7 @@ class Pictures:
         self._container, self._stream, self._timeline = container, stream, timeline
         self._goes_by_bytes = goes_by_bytes(container)
         # Where all was read the list of keyframes is whole; where the clock starts again a time alone is no place.
-        self._must_rewind = len(timeline.pieces) > 1 and not self._goes_by_bytes
+        self._must_rewind = goes_from_start(container) or (len(timeline.pieces) > 1 and not self._goes_by_bytes)
         self._decoded: Iterator[VideoFrame] = iter(())
         self._needed: frozenset[int] | None = None
         self._sent: deque[int] = deque()  # times of decoding of packets whose pictures have not come yet

@@ -56,6 +56,7 @@ class Clock:
     may_leap: bool = False
     is_in_order_of_decoding: bool = False
     """Only times of decoding are in the file: pictures are shown in the order in which the decoder gives them."""
+    has_times: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +121,15 @@ class Timeline:
 def read(packets: Packets, clock: Clock) -> Timeline | None:
     """The timeline of a stream whose packets were all read; None: nothing of it can be shown."""
     decoded = np.where(packets.dts == UNKNOWN, packets.pts, packets.dts)
+    if clock.is_in_order_of_decoding and (decoded == UNKNOWN).all():  # a raw stream
+        decoded = np.round(np.arange(len(decoded)) * _said_interval(clock)).astype(np.int64)
     shown = packets.pts if not clock.is_in_order_of_decoding else decoded
     shown = np.where(shown == UNKNOWN, decoded, shown)
     known = np.flatnonzero(decoded != UNKNOWN)
     if not known.size:
         return None
     is_key = packets.is_keyframe if packets.is_keyframe.any() else np.ones_like(packets.is_keyframe)
-    usual = _usual_interval(np.diff(decoded[known])) or 1 / ((clock.fps or ASSUMED_FPS) * clock.time_base_s)
+    usual = _usual_interval(np.diff(decoded[known])) or _said_interval(clock)
     pieces: list[Piece] = []
     times: list[Times] = []
     keyframes: list[tuple[int, int]] = []
@@ -194,8 +197,12 @@ def rate(gaps: npt.NDArray[np.int64], clock: Clock) -> tuple[float, float, RateS
     # Times are rounded: 30 frames a second are 33, 33 and 34 ms.
     interval = mean if abs(mean - usual) <= max(1.0, _SAME_RATE * usual) else usual
     if said and abs(said - interval) <= _SAME_RATE * said:
-        return said, clock.fps, "header"
+        return said, clock.fps, "header" if clock.has_times else "assumed"
     return interval, 1 / (interval * clock.time_base_s), "packets"
+
+
+def _said_interval(clock: Clock) -> float:
+    return 1 / ((clock.fps or ASSUMED_FPS) * clock.time_base_s)
 
 
 def are_even(gaps: npt.NDArray[np.int64], interval: float) -> bool:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from cliplane.errors import CliplaneError, OverLimit, UndecodableVideo
+from cliplane.errors import CliplaneError, OverLimit, UndecodableVideo, UnsupportedCodec
 from cliplane.media import Limits, Span
 from cliplane.sampling import Sampling
 
@@ -24,7 +24,8 @@ DETAIL_LENGTH = 300
 _MOST_DOUBTS = 16
 """Beside one for each view."""
 
-FAULTS: dict[str, type[CliplaneError]] = {error.type: error for error in (UndecodableVideo, OverLimit, CliplaneError)}
+_CAN_SAY: tuple[type[CliplaneError], ...] = (UndecodableVideo, UnsupportedCodec, OverLimit, CliplaneError)
+FAULTS = {error.type: error for error in _CAN_SAY}
 """What a decoder may say is wrong. It has no word in anything else: not in Triton's state, not in the query."""
 
 Size = Annotated[int, Meta(ge=1, le=2**20)]
