@@ -22,7 +22,7 @@ SHELLS = .ci/run .ci/engine .ci/tools host/* services/triton/export/run
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up down logs ps test fuzz bench model engines model-rm test-models test-bench study smoke lint fmt unit shell clean lock
+.PHONY: help up doctor down logs ps test fuzz bench model engines model-rm test-models test-bench study smoke lint fmt unit shell clean lock
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -31,6 +31,9 @@ help: ## print this list
 
 up: ## build and start the stack, and wait until it can answer (GPU=1: on a GPU host)
 	@host/up
+
+doctor: ## what is wrong with this host, and with the stack on it (ARGS=--json)
+	@host/doctor $(ARGS)
 
 down: ## stop the stack and remove it
 	$(COMPOSE) down --volumes --remove-orphans

@@ -46,6 +46,10 @@ COPY --from=page /vendor /srv/static/vendor
 # Whatever umask the checkout was made with: the uid that serves these files can read them.
 RUN chmod -R a+rX /srv/static /etc/supervisor /etc/cliplane
 COPY --from=package /opt/venv /opt/venv
+# For /version. Last, since they differ from build to build.
+ARG IMAGE_COMMIT=
+ARG IMAGE_TAG=
+ENV IMAGE_COMMIT=$IMAGE_COMMIT IMAGE_TAG=$IMAGE_TAG
 USER 10002:10000
 EXPOSE 8080
 ENTRYPOINT ["python", "-m", "cliplane.boot"]

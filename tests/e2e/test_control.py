@@ -21,6 +21,9 @@ def test_versions_are_told(http: httpx.Client) -> None:
     versions = http.get("/version").json()
     assert re.fullmatch(r"\d+\.\d+\.\d+", versions["cliplane"])
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", versions["triton"])
+    assert versions["models"].items() >= {"camera_motion": "1"}.items()
+    assert versions["image"]
+    assert versions["sizes"]["lanes"] >= 1
 
 
 def test_the_models_are_listed_with_labels_and_sampling(http: httpx.Client) -> None:

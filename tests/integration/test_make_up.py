@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -31,9 +32,13 @@ def project() -> Iterator[str]:
 
 
 def up(project: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return host(["host/up", "--no-build"], project, settings)
+
+
+def host(command: list[str], project: str, settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": "/root", "IMAGE_TAG": os.environ["IMAGE_TAG"], **settings}
     return subprocess.run(
-        ["host/up", "--no-build"],
+        command,
         cwd=REPOSITORY,
         env={"COMPOSE_PROJECT_NAME": project, "HTTP_PORT": "0", **environment},
         capture_output=True,
@@ -60,6 +65,11 @@ def containers(project: str) -> list[str]:
             "CLIPLANE_TRITON_GRPC='nowhere.invalid:8001': 'nowhere.invalid'",
         ),
         ("CLIPLANE_TRITON_GRPC", "triton", "CLIPLANE_TRITON_GRPC='triton': must be unix:PATH or host:port"),
+        (
+            "SHM_SIZE",
+            "60m",
+            "SHM_SIZE=60m: 2 lanes of CLIPLANE_REGION_BYTES=67108864 need 512 MiB: SHM_SIZE=512m would do",
+        ),
         ("HTTP_PORT", "eighty", "HTTP_PORT='eighty': a port has a number"),
     ],
 )
@@ -77,6 +87,18 @@ def test_it_prints_the_address_and_a_second_one_on_that_port_leaves_nothing(proj
     done = up(project)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("ready: http://127.0.0.1:")
+    examined = host(["host/doctor", "--json"], project, {})
+    found = json.loads(examined.stdout)
+    assert examined.returncode < 2, found
+    checks = {row["check"] for row in found if row["verdict"] == "ok"}
+    assert checks >= {
+        "/dev/shm",
+        "one /dev/shm",
+        "user of web",
+        "user of triton",
+        "model camera_motion",
+        "round trip",
+    }
     port = done.stdout.split("/")[2].rpartition(":")[2]
     other = f"{project}-2"
     refused = up(other, HTTP_PORT=port)
@@ -86,3 +108,15 @@ def test_it_prints_the_address_and_a_second_one_on_that_port_leaves_nothing(proj
     assert not containers(other)
     again = up(project, HTTP_PORT=port)  # the one that runs is in nobody's way
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(("cpus", "threads"), [("0.5", 1), ("1", 1), ("1.5", 2), ("2", 2)])
+def test_the_sizes_follow_the_quota_of_the_container(cpus: str, threads: int) -> None:
+    ask = (
+        "from cliplane import cpus, settings, sizing;"
+        "found = sizing.sizes(settings.Settings(), cpus.available_cpus(), cpus.available_memory());"
+        "print(found.cpus, found.memory_bytes, found.lanes, found.decoder_threads)"
+    )
+    image = f"cliplane-web:{os.environ['IMAGE_TAG']}"
+    words = ("run", "--rm", "--cpus", cpus, "--memory", "1g", "--entrypoint", "python", image, "-c", ask)
+    assert docker(*words).split() == [str(float(cpus)), str(2**30), "1", str(threads)]  # 1 GiB has room for one lane

@@ -17,7 +17,7 @@ def test_settings_have_defaults_and_are_read() -> None:
     ("name", "value"),
     [
         ("CLIPLANE_LANEZ", "1"),
-        ("CLIPLANE_LANES", "0"),
+        ("CLIPLANE_LANES", "-1"),
         ("CLIPLANE_LANES", "two"),
         ("CLIPLANE_REQUEST_TIMEOUT_S", "nan"),
         ("CLIPLANE_REQUEST_TIMEOUT_S", "inf"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import sys
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import structlog
 
-from cliplane import logs, walls
+from cliplane import logs, sizing, walls
+from cliplane.cpus import available_cpus, available_memory
 from cliplane.front import nginx_settings
+from cliplane.region import SHM
 from cliplane.settings import SettingsError, read_settings
 
 RUN = Path("/run/cliplane")
@@ -29,7 +32,12 @@ def main() -> None:
     except SettingsError as exc:
         log.critical("settings_wrong", detail=str(exc))
         sys.exit(1)
+    shm = os.statvfs(SHM)
+    sizes = sizing.sizes(settings, available_cpus(), available_memory(), shm.f_blocks * shm.f_frsize)
+    settings = sizing.settle(settings, sizes)
+    os.environ["CLIPLANE_LANES"] = str(settings.lanes)  # both gunicorns read it
     log.info("settings", **settings.variables())
+    log.info("sizes", **dataclasses.asdict(sizes))
     walls.close_ipc_calls()
     if settings.triton_is_here:
         # Without it gunicorn's processes have no socket for TCP all the same, and nginx has.

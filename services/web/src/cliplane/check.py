@@ -1,14 +1,18 @@
 """Are these settings possible? What `make up` asks in a container of its own, before it starts one that stays.
 
-Ends with 2 and the line that says which setting is wrong. Must not need another container, nor /dev/shm.
+Prints the sizes that follow from this host, as Compose takes them, or ends with 2 and the line that says which setting
+is wrong. Must not need another container, nor /dev/shm.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 
-from cliplane.settings import Settings, SettingsError, read_settings, variable_name
+from cliplane import sizing
+from cliplane.cpus import available_cpus, available_memory
+from cliplane.settings import MIB, Settings, SettingsError, read_settings, variable_name
 
 BESIDE = "triton"
 """The name that Compose gives a container which is not there yet."""
@@ -36,10 +40,14 @@ def check_address(settings: Settings) -> None:
 
 def main() -> None:
     try:
-        check_address(read_settings())
+        settings = read_settings()
+        check_address(settings)
+        sizing.check(settings, available_memory(), os.environ.get("SHM_SIZE", ""))
     except SettingsError as exc:
         print(exc, file=sys.stderr)
         sys.exit(2)
+    found = sizing.sizes(settings, available_cpus(), available_memory())
+    print(f"SHM_SIZE={found.shm_bytes // MIB}m", f"WEB_PIDS={found.pids}", sep="\n")
 
 
 if __name__ == "__main__":

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import importlib.metadata
 import importlib.resources
 import json
+import os
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify
 
-from cliplane import metrics
+from cliplane import metrics, sizing
+from cliplane.cpus import available_cpus, available_memory
 from cliplane.errors import TritonUnavailable
 from cliplane.readiness import Readiness
+from cliplane.region import SHM
 from cliplane.triton import ModelSpec, Triton
 
 blueprint = Blueprint("control", __name__)
@@ -32,11 +37,22 @@ def readyz() -> Response:
 @blueprint.get("/version")
 def version() -> Response:
     triton: Triton = current_app.extensions["triton"]
-    try:
-        server = triton.server_version()
-    except TritonUnavailable:
-        server = None  # our own version is known whether Triton answers or not
-    return jsonify(cliplane=importlib.metadata.version("cliplane"), triton=server)
+    server, served = None, []  # our own version is known whether Triton answers or not
+    with contextlib.suppress(TritonUnavailable):
+        server, served = triton.server_version(), triton.models()
+    shm = os.statvfs(SHM)
+    sizes = sizing.sizes(
+        current_app.extensions["settings"], available_cpus(), available_memory(), shm.f_blocks * shm.f_frsize
+    )
+    return jsonify(
+        cliplane=importlib.metadata.version("cliplane"),
+        # The image's build says these two; an image that was built without `make` says neither.
+        commit=os.environ.get("IMAGE_COMMIT") or None,
+        image=os.environ.get("IMAGE_TAG") or None,
+        triton=server,
+        models={spec.name: spec.version for spec in served},
+        sizes=dataclasses.asdict(sizes),
+    )
 
 
 @blueprint.get("/v1/models")

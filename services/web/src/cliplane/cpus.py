@@ -1,4 +1,4 @@
-"""How many CPUs this container may use: its affinity, and the quota that Docker's `cpus` sets."""
+"""How many CPUs and how much memory this container may use: its affinity, and what Docker's `cpus` and `memory` set."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def available_cpus() -> float:
         quota, period = ((_CGROUP / "cpu" / name).read_text() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
         cpus = min(cpus, int(quota) / int(period)) if int(quota) > 0 else cpus
     return cpus
+
+
+def available_memory() -> int:
+    """Bytes: the host's, or the limit of this container's cgroup (version 2 or 1) where that is less."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # "max": no limit
+            memory = min(memory, int((_CGROUP / file).read_text()))
+    return memory
 
 
 def decoder_threads(requests: int) -> int:

@@ -42,7 +42,7 @@ def _setting(default: object, doc: str, *, low: float | None = None, high: float
 class Settings:
     """Every setting of the web container; `CLIPLANE_` + the upper-case field name is its variable."""
 
-    lanes: int = _setting(2, "requests classified at once: one gunicorn worker each", low=1, high=64)
+    lanes: int = _setting(0, "requests classified at once, a process each; 0: as CPUs and memory allow", low=0, high=64)
     queue: int = _setting(16, "requests that may wait for a lane; more get 503 at once", low=1, high=4096)
     default_model: str = _setting("camera_motion", "model that answers when a request names none")
     max_upload_bytes: int = _setting(512 * MIB, "largest request body; more gets 413", low=1024)
@@ -61,7 +61,7 @@ class Settings:
     codecs: str = _setting(",".join(CODECS), "video formats that may be decoded, of these; another gets 422")
     reader: Literal["pyav", "decord"] = _setting("pyav", "what reads the frames: pyav or decord")
     decoder_threads: int = _setting(
-        0, "threads of a decoder that work at once; 0: CPUs / requests there are", low=0, high=64
+        0, "decoder threads; 0: available CPUs / current requests, at most 4", low=0, high=64
     )
     decoder_memory_bytes: int = _setting(2048 * MIB, "address space of one decoder", low=256 * MIB)
     decoder_max_videos: int = _setting(500, "a decoder is replaced after this many videos", low=1)
