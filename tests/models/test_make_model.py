@@ -24,14 +24,14 @@ LIMITS = Settings().decoder_limits()
 PYTORCH = """
 import sys, numpy, torch
 from exporter.checkpoint import fit, read_weights
-from exporter.networks import NETWORKS, Served
+from exporter.networks import NETWORKS, served
 name, checkpoint, views, out = sys.argv[1:]
 about = NETWORKS[name]
 weights = read_weights(__import__("pathlib").Path(checkpoint))
 network = about.build(len(weights[about.head_weight]), about.sampling)
 fit(network, weights)
 with torch.no_grad():
-    answers = [Served(network, about).eval()(torch.from_numpy(view[None]))[0] for view in numpy.load(views)]
+    answers = [served(network, about)(torch.from_numpy(view[None]))[0] for view in numpy.load(views)]
 numpy.save(out, torch.stack(answers).numpy())
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,6 +20,15 @@ class BadCheckpoint(Exception):
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a checkpoint, with the names that the bare network has.
+
+    Raises:
+        BadCheckpoint: it is missing, truncated, wants to run code, or holds no tensors.
+    """
+    return _without_prefixes(read_tensors(path))
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file of PyTorch's, with the names that they have there.
 
     Raises:
         BadCheckpoint: it is missing, truncated, wants to run code, or holds no tensors.
@@ -52,7 +62,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     tensors = {str(name): value for name, value in found.items() if isinstance(value, torch.Tensor)}
     if not tensors:
         raise BadCheckpoint(f"{name}: it holds no tensors")
-    return _without_prefixes(tensors)
+    return tensors
 
 
 def _without_prefixes(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -84,22 +94,35 @@ def fit(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
         BadCheckpoint: naming the first tensors that are missing, left over, or of another shape.
     """
     wanted = network.state_dict()
-    missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
-    extra = [name for name in tensors if name not in wanted]
-    shapes = [
-        f"{name} is {tuple(tensors[name].shape)}, the network has {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in tensors and tensors[name].shape != wanted[name].shape
-    ]
-    problems = [
-        f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}"
-        for what, names in (("missing", missing), ("left over", extra), ("of another shape", shapes))
-        if names
-    ]
-    if problems:
-        raise BadCheckpoint("; ".join(problems))
+    refuse_misfits(
+        [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")],
+        [name for name in tensors if name not in wanted],
+        [
+            (name, tensors[name].shape, wanted[name].shape)
+            for name in wanted
+            if name in tensors and tensors[name].shape != wanted[name].shape
+        ],
+    )
     try:
         network.load_state_dict(tensors, strict=False)
     except RuntimeError as exc:  # of the right shape, but sparse, without content, or no numbers that can be copied
         last = next((line.strip() for line in reversed(str(exc).splitlines()) if line.strip()), "")
         raise BadCheckpoint(f"its tensors cannot be copied into the network: {last}") from exc
+
+
+def refuse_misfits(
+    missing: Sequence[str], extra: Sequence[str], shapes: Sequence[tuple[str, Sequence[int], Sequence[int]]]
+) -> None:
+    """`shapes`: a tensor's name, its shape in the checkpoint and in the network.
+
+    Raises:
+        BadCheckpoint: there are any; naming the first of each.
+    """
+    others = [f"{name} is {tuple(found)}, the network has {tuple(wanted)}" for name, found, wanted in shapes]
+    problems = [
+        f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}"
+        for what, names in (("missing", missing), ("left over", extra), ("of another shape", others))
+        if names
+    ]
+    if problems:
+        raise BadCheckpoint("; ".join(problems))

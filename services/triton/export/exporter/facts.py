@@ -14,7 +14,8 @@ from typing import Any
 
 from torchvision.models import video as torchvision_video
 
-from .networks import NETWORKS, Network
+from .network import Network
+from .networks import NETWORKS
 
 MODEL_ZOO = "https://github.com/facebookresearch/pytorchvideo/blob/main/docs/source/model_zoo.md"
 _X3D_TOP1_GFLOPS = {"x3d_xs": (69.12, 0.91), "x3d_s": (73.33, 2.96), "x3d_m": (75.94, 6.72), "x3d_l": (77.44, 26.64)}

@@ -8,7 +8,7 @@ import numpy as np
 import openvino
 import torch
 
-from .networks import Served
+from .served import Served
 
 MOST_DIFFERENCE = 1e-4
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+
+
+class BadSampling(Exception):
+    """SAMPLING asks for what cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +21,37 @@ class Sampling:
     clips: int
     crops: int
     frame_rate: int = 0  # a second: clips are cut as if the video had so many; 0: its own
+
+
+_SHORT = {"stride": "temporal_stride"}
+
+
+def changes(text: str) -> dict[str, int]:
+    """What SAMPLING=clip_length=8,stride=4 says, by the names of `Sampling`.
+
+    Raises:
+        BadSampling: it is not of that form.
+    """
+    found = {}
+    for part in filter(None, text.split(",")):
+        word, _, value = part.partition("=")
+        name = _SHORT.get(word, word)
+        if name not in Sampling.__dataclass_fields__ or not value.isdigit() or int(value) < 1:
+            names = ", ".join((*_SHORT, *Sampling.__dataclass_fields__))
+            raise BadSampling(f"SAMPLING: {part!r}; it is {names}=whole number")
+        found[name] = int(value)
+    return found
+
+
+def changed(default: Sampling, text: str) -> Sampling:
+    """`default` with the changes that SAMPLING asks for.
+
+    Raises:
+        BadSampling: there is no such sampling.
+    """
+    sampling = dataclasses.replace(default, **changes(text))
+    if sampling.crop > sampling.short_side:
+        raise BadSampling(f"SAMPLING: a crop of {sampling.crop} does not fit a short side of {sampling.short_side}")
+    if sampling.crops not in (1, 3):
+        raise BadSampling("SAMPLING: crops is 1 or 3")
+    return sampling

@@ -19,7 +19,9 @@ import torch
 from torch import nn
 
 from .clips import clips
-from .networks import NETWORKS, Served
+from .networks import NETWORKS, served
+from .sampling import changed
+from .served import Served
 
 CLIPS = 8
 RECOGNISED = 5
@@ -28,42 +30,46 @@ MARGIN = 2.0
 and not so near 1 that differences between engines would vanish."""
 
 
-def seeded(name: str, classes: int, videos: Path | None) -> dict[str, torch.Tensor]:
-    """The state_dict."""
+def seeded(name: str, classes: int, videos: Path | None, sampling: str = "") -> dict[str, torch.Tensor]:
+    """The state_dict, of the network as it is built for its own sampling or one that is changed."""
     about = NETWORKS[name]
+    cut = changed(about.sampling, sampling)
     torch.manual_seed(0)
-    network = about.build(classes, about.sampling).eval()
-    served, frames = Served(network, about), torch.from_numpy(clips(about.sampling, CLIPS, videos).frames)
+    network = about.build(classes, cut).eval()
+    whole, frames = served(network, about), torch.from_numpy(clips(cut, CLIPS, videos).frames)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
     head = network.get_submodule(about.head_weight.removesuffix(".weight"))
-    assert isinstance(head, nn.Linear)
+    assert isinstance(head, nn.Linear | nn.Conv3d)
     with torch.no_grad():
         if norms:
             for norm in norms:
                 norm.momentum = None  # the mean over the clips, whatever was there
                 norm.train()
-            served(frames)
+            whole(frames)
             network.eval()
-        _recognise(head, _features(served, head, frames[: min(RECOGNISED, classes)]))
+        _recognise(head, _features(whole, head, frames[: min(RECOGNISED, classes)]))
     return network.state_dict()
 
 
-def _features(served: Served, head: nn.Linear, frames: torch.Tensor) -> torch.Tensor:
+def _features(whole: Served, head: nn.Linear | nn.Conv3d, frames: torch.Tensor) -> torch.Tensor:
     """(clips, features): what reaches the head, the mean over its positions where there are several."""
     seen: list[torch.Tensor] = []
     hook = head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
     for clip in frames:
-        served(clip[None])
+        whole(clip[None])
     hook.remove()
+    if isinstance(head, nn.Conv3d):  # S3D's: channels come first
+        return torch.stack([features.flatten(2).mean((0, 2)) for features in seen])
     return torch.stack([features.reshape(-1, head.in_features).mean(0) for features in seen])
 
 
-def _recognise(head: nn.Linear, features: torch.Tensor) -> None:
+def _recognise(head: nn.Linear | nn.Conv3d, features: torch.Tensor) -> None:
     """The head's first rows say how far a clip lies from the mean in the direction of each of `features`."""
     away, count = features - features.mean(0), len(features)
-    logit = math.log(head.out_features) + MARGIN
-    head.weight[:count] = logit * away / away.square().sum(1, keepdim=True)
-    head.bias[:count] = -head.weight[:count] @ features.mean(0)
+    weight = head.weight.flatten(1)  # (classes, features); a view
+    logit = math.log(len(weight)) + MARGIN
+    weight[:count] = logit * away / away.square().sum(1, keepdim=True)
+    head.bias[:count] = -weight[:count] @ features.mean(0)
 
 
 def main() -> None:
@@ -72,8 +78,9 @@ def main() -> None:
     parser.add_argument("classes", type=int)
     parser.add_argument("out", type=Path)
     parser.add_argument("--videos", type=Path)
+    parser.add_argument("--sampling", default="")
     args = parser.parse_args()
-    torch.save({"state_dict": seeded(args.name, args.classes, args.videos)}, args.out)
+    torch.save({"state_dict": seeded(args.name, args.classes, args.videos, args.sampling)}, args.out)
 
 
 if __name__ == "__main__":

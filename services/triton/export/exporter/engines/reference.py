@@ -53,10 +53,15 @@ def module(folder: Path, weights: Path) -> Any:
 
         return from_graph(weights)
     from ..checkpoint import fit, read_weights
-    from ..networks import NETWORKS, Served
+    from ..networks import NETWORKS, served
 
-    about = NETWORKS[json.loads((folder / "export.json").read_text())["network"]]
+    name = json.loads((folder / "export.json").read_text())["network"]
+    if name not in NETWORKS:
+        from ..huggingface import read_kept
+
+        return read_kept(weights)
+    about = NETWORKS[name]
     text = (folder / "config.pbtxt").read_text()
     network = about.build(classes(text), sampling(text))
     fit(network, read_weights(weights))
-    return Served(network, about).eval()
+    return served(network, about)

@@ -1,0 +1,42 @@
+"""What Triton runs: a trained network, from the pixels as they are decoded to the probabilities that are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import nn
+
+Layout = Literal["NCTHW", "NTCHW"]
+Answer = Literal["probabilities", "softmax", "sigmoid"]
+"""What makes probabilities of the output: nothing, softmax (a video has one class), sigmoid (any number of them)."""
+
+
+class Served(nn.Module):
+    """uint8 (N, T, H, W, 3) in, float32 (N, classes) probabilities out.
+
+    `mean`, `deviation`: of red, green and blue, on the scale of the pixels, 0 to 255. `layout`: of the network's input.
+    """
+
+    def __init__(
+        self, network: nn.Module, mean: Sequence[float], deviation: Sequence[float], layout: Layout, answer: Answer
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.answer = answer
+        self.axes = {"NCTHW": (0, 4, 1, 2, 3), "NTCHW": (0, 1, 4, 2, 3)}[layout]
+        shape = (1, 3, 1, 1, 1) if layout == "NCTHW" else (1, 1, 3, 1, 1)
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(shape))
+        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32).view(shape))
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        pixels = (frames.permute(self.axes).to(torch.float32) - self.mean) / self.deviation
+        output: torch.Tensor = self.network(pixels)
+        match self.answer:
+            case "softmax":
+                return torch.softmax(output, dim=1)
+            case "sigmoid":
+                return torch.sigmoid(output)
+            case _:
+                return output
