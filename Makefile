@@ -56,7 +56,7 @@ clean: down ## remove the stack, its images and what the tests left
 
 ##@ Models
 
-model: ## bring a model, or a new version: NAME=x3d_s or FROM=folder (CHECKPOINT= LABELS= AS= SAMPLING= PRECISION=f32|bf16)
+model: ## bring a model, or a new version: NAME=x3d_s or FROM=folder (CHECKPOINT= LABELS= AS= SAMPLING= CHECK= PRECISION=f32|bf16)
 	@$(call BUILD_OR_HAVE,exporter)
 	@$(call BUILD_OR_HAVE,triton)
 	@services/triton/export/run model

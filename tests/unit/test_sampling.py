@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -19,9 +20,10 @@ samplings = st.builds(
     clips=st.integers(1, 12),
     crops=st.sampled_from([1, 3]),
 )
+spread = st.builds(replace, samplings, mode=st.sampled_from(["uniform", "segments"]))
 
 
-@given(frame_count=st.integers(1, 5000), sampling=samplings)
+@given(frame_count=st.integers(1, 5000), sampling=samplings | spread)
 def test_every_view_has_t_frames_that_exist_in_order(frame_count: int, sampling: Sampling) -> None:
     views = plan_views(frame_count, sampling)
     assert 1 <= len(views) <= sampling.views
@@ -32,7 +34,7 @@ def test_every_view_has_t_frames_that_exist_in_order(frame_count: int, sampling:
         assert view.frames[-1] < frame_count
 
 
-@given(frame_count=st.integers(1, 5000), sampling=samplings)
+@given(frame_count=st.integers(1, 5000), sampling=samplings | spread)
 def test_no_view_is_there_twice(frame_count: int, sampling: Sampling) -> None:
     views = plan_views(frame_count, sampling)
     assert len(set(views)) == len(views)

@@ -15,11 +15,13 @@ import argparse
 import importlib.metadata
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from . import named, parity, triton
 from .brought import Brought, CannotBring
+from .check import check
 from .checkpoint import BadCheckpoint
 from .clips import clips
 from .folder import CannotInstall, check_same, installed, new_folder, put, put_model, put_version, write
@@ -45,12 +47,13 @@ def main() -> int:
         labels, sampling = brought.labels, brought.sampling
         if there:
             check_same(as_name, there, brought.network, labels, sampling)
+        checked = check(args.check, sampling) if args.check else None
         version, description = there.version + 1 if there else 1, f"{brought.network}, {len(labels)} classes"
         with new_folder(args.staged, as_name, version) as folder:
             write(folder, as_name, labels, sampling, description, "f32")
             tried = clips(sampling, PARITY_CLIPS, args.videos)
             folder, differences = _compared(brought.served, tried.frames, folder, version)
-            facts = {
+            facts: dict[str, Any] = {
                 "version": version,
                 "network": brought.network,
                 "source": brought.source,
@@ -58,6 +61,8 @@ def main() -> int:
                 "versions": {library: importlib.metadata.version(library) for library in LIBRARIES},
                 "parity": {"clips": len(tried.frames), "real_clips": tried.real, "max_difference": differences},
             }
+            if checked:
+                facts["sampling"] = checked
             if there:
                 earlier = there.facts.pop("earlier", [])
                 put_version(folder, args.models / as_name, version, facts | {"earlier": [there.facts, *earlier]})
@@ -112,6 +117,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--labels", type=Path, help="one label a line, in the order of the classes")
     parser.add_argument("--sampling", default="", help="clip_length=8,… of " + ", ".join(Sampling.__dataclass_fields__))
+    parser.add_argument("--check", type=Path, metavar="FILE", help="the trainer's sampler, or frames it has taken")
     parser.add_argument("--precision", choices=("f32", "bf16"), help="of OpenVINO, f32 if not given; parity is f32's")
     parser.add_argument("--cache", type=Path, default=Path("/cache"), help="where weights are kept")
     parser.add_argument("--videos", type=Path, default=Path("/videos"), help="real clips for the parity")

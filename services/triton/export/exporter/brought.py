@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .sampling import Sampling
-from .served import Served
+
+if TYPE_CHECKING:
+    from .served import Served  # and PyTorch
 
 
 class CannotBring(Exception):

@@ -43,16 +43,7 @@ def clips(sampling: Sampling, count: int, videos: Path | None) -> Clips:
 
 def _of_video(path: Path, sampling: Sampling, most: int) -> list[np.ndarray]:
     """At most `most` views of one video, spread over it; crops in turns, so that few views show different pictures."""
-    cut = ServedSampling(
-        sampling.clip_length,
-        sampling.temporal_stride,
-        sampling.short_side,
-        sampling.crop,
-        sampling.crop,
-        clips=max(most // sampling.crops, 1),
-        crops=sampling.crops,
-        frame_rate=sampling.frame_rate,
-    )
+    cut = as_served(sampling, max(most // sampling.crops, 1), sampling.crops)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         width, height = scaled_size(stream.codec_context.width, stream.codec_context.height, cut)
@@ -60,14 +51,35 @@ def _of_video(path: Path, sampling: Sampling, most: int) -> list[np.ndarray]:
             frame.to_ndarray(width=width, height=height, format="rgb24")
             for frame, _ in zip(container.decode(stream), range(MOST_FRAMES), strict=False)
         ]
-        step = float(stream.average_rate or sampling.frame_rate) / sampling.frame_rate if sampling.frame_rate else 1.0
+        count, step = on_file(len(frames), float(stream.average_rate or sampling.frame_rate), sampling)
     views = []
-    for view in plan_views(max(round(len(frames) / step), 1), cut):
+    for view in plan_views(count, cut):
         x, y = crop_offset(width, height, view, cut)
         shown = [frames[min(round(n * step), len(frames) - 1)] for n in view.frames]
         views.append(np.stack([frame[y : y + sampling.crop, x : x + sampling.crop] for frame in shown]))
     order = np.random.default_rng(0).permutation(len(views))
     return [views[k] for k in order]
+
+
+def as_served(sampling: Sampling, clips: int, crops: int) -> ServedSampling:
+    """The same, as the service has it."""
+    return ServedSampling(
+        sampling.clip_length,
+        sampling.temporal_stride,
+        sampling.short_side,
+        sampling.crop,
+        sampling.crop,
+        clips=clips,
+        crops=crops,
+        frame_rate=sampling.frame_rate,
+        mode=sampling.mode,
+    )
+
+
+def on_file(frames: int, fps: float, sampling: Sampling) -> tuple[int, float]:
+    """How many frames a video has for the sampling, and how many of its file's go by from one of those to the next."""
+    step = fps / sampling.frame_rate if sampling.frame_rate else 1.0
+    return max(round(frames / step), 1), step
 
 
 def made_clips(sampling: Sampling, count: int) -> list[np.ndarray]:

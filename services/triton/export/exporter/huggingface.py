@@ -51,13 +51,14 @@ CLASSES = {
         "VideoMAEForVideoClassification",
         "VideoMAEConfig",
         "pixel_values",
-        usual="stride=4,frame_rate=30 for Kinetics",
+        usual="stride=4,frame_rate=30 for Kinetics, mode=segments for Something-Something",
     ),
     "timesformer": Class(
         "TimesformerForVideoClassification",
         "TimesformerConfig",
         "pixel_values",
-        usual="stride=32,frame_rate=30 for 8 frames of Kinetics; a stride of 16 for 16, of 4 for 96",
+        usual="stride=32,frame_rate=30 for 8 frames of Kinetics, a stride of 16 for 16, of 4 for 96; "
+        "mode=uniform for Something-Something",
     ),
     "vivit": Class(
         "VivitForVideoClassification",
@@ -72,7 +73,7 @@ CLASSES = {
         frames="frames_per_clip",
         side="crop_size",
         channels="in_chans",
-        usual="stride=4,frame_rate=30 for 16 frames; a stride of 2 for 32",
+        usual="stride=4,frame_rate=30 for 16 frames; a stride of 2 for 32; mode=segments for Something-Something",
     ),
     "videoprism_vision_model": Class(
         "VideoPrismForVideoClassification",
@@ -208,10 +209,11 @@ def _sampling(about: Class, text: str, there: Sampling | None, own: Sampling) ->
     for name in ("clip_length", "short_side", "crop"):
         if asked.get(name, getattr(own, name)) != getattr(own, name):
             raise CannotBring(f"SAMPLING: {name} is the folder's, {getattr(own, name)}")
-    if there is None and "temporal_stride" not in asked:
+    if there is None and "temporal_stride" not in asked and asked.get("mode", "stride") == "stride":
         raise CannotBring(
-            f"the folder does not say which frames its {own.clip_length} are: SAMPLING=stride=N of a file's frames, or "
-            f"stride=N,frame_rate=F in time, as in its training; usual with {about.network} is {about.usual}"
+            f"the folder does not say which frames its {own.clip_length} are: SAMPLING=stride=N of a file's frames, "
+            "stride=N,frame_rate=F in time, mode=uniform or mode=segments, as in its training; "
+            f"usual with {about.network} is {about.usual}"
         )
     return changed(there or own, text)
 

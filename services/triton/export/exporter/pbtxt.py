@@ -25,7 +25,8 @@ def sampling(text: str) -> Sampling:
     if missing := [key for key, value in found.items() if value is None]:
         raise NotOurs(f"it has no parameter {missing[0]}")
     cut = {key: int(value) for key, value in found.items() if value is not None}
-    return Sampling(clip_length=length, crop=height, frame_rate=int(parameter(text, "frame_rate") or 0), **cut)
+    rate, mode = int(parameter(text, "frame_rate") or 0), parameter(text, "mode") or "stride"
+    return Sampling(clip_length=length, crop=height, frame_rate=rate, mode=mode, **cut)
 
 
 def classes(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 
 class BadSampling(Exception):
@@ -21,21 +22,28 @@ class Sampling:
     clips: int
     crops: int
     frame_rate: int = 0  # a second: clips are cut as if the video had so many; 0: its own
+    mode: str = "stride"  # "uniform", "segments": a clip is spread over the whole video
 
 
 _SHORT = {"stride": "temporal_stride"}
+MODES = ("stride", "uniform", "segments")
 
 
-def changes(text: str) -> dict[str, int]:
+def changes(text: str) -> dict[str, Any]:
     """What SAMPLING=clip_length=8,stride=4 says, by the names of `Sampling`.
 
     Raises:
         BadSampling: it is not of that form.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         word, _, value = part.partition("=")
         name = _SHORT.get(word, word)
+        if name == "mode":
+            if value not in MODES:
+                raise BadSampling(f"SAMPLING: mode is one of {', '.join(MODES)}, not {value!r}")
+            found[name] = value
+            continue
         if name not in Sampling.__dataclass_fields__ or not value.isdigit() or int(value) < 1:
             names = ", ".join((*_SHORT, *Sampling.__dataclass_fields__))
             raise BadSampling(f"SAMPLING: {part!r}; it is {names}=whole number")
@@ -54,4 +62,6 @@ def changed(default: Sampling, text: str) -> Sampling:
         raise BadSampling(f"SAMPLING: a crop of {sampling.crop} does not fit a short side of {sampling.short_side}")
     if sampling.crops not in (1, 3):
         raise BadSampling("SAMPLING: crops is 1 or 3")
+    if sampling.mode == "uniform" and sampling.clips > 1:
+        raise BadSampling("SAMPLING: mode=uniform has one clip, the whole video: clips=1")
     return sampling

@@ -84,6 +84,7 @@ def _description(spec: ModelSpec) -> dict[str, Any]:
         "labels": spec.labels,
         "sampling": {
             "clip_length": sampling.clip_length,
+            "mode": sampling.mode,
             "temporal_stride": sampling.temporal_stride,
             "frame_rate": sampling.frame_rate or None,
             "short_side": sampling.short_side,

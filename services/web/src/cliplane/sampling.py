@@ -4,6 +4,8 @@ A *clip* is T frames at a temporal stride; a *view* is one clip and one crop; vi
 starts are spread evenly from the first frame to the last possible one, on the stride's grid, so that clips that overlap
 have their frames in common. That is torchvision's UniformClipSampler on the frames of the grid; tests/models compares
 it with that and with pytorchvideo's, and docs/models.md says how far it may differ. A single clip is centred.
+
+A model may want its T frames from the whole video instead (`mode`), as networks for Something-Something are trained.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ class Sampling:
     clips: int
     crops: int  # 1: centre; 3: both ends of the long side and the centre
     frame_rate: float = 0.0  # a second: clips are cut as if the video had so many; 0: its own
+    mode: str = "stride"  # "uniform", "segments": a clip is spread over the whole video
     pixels: str = "square"  # those of a picture whose pixels are not; "stored": left as they are
 
     @property
@@ -59,13 +62,38 @@ def plan_views(frame_count: int, sampling: Sampling) -> list[View]:
     A video too short for that many different clips has fewer: two equal views would only cost time. One shorter
     than a single clip is sampled evenly over its whole length.
     """
+    match sampling.mode:
+        case "uniform":
+            clips = [_uniform(frame_count, sampling.clip_length)]
+        case "segments":
+            clips = _segments(frame_count, sampling)
+        case _:
+            clips = _strided(frame_count, sampling)
+    return [View(frames, crop, sampling.crops) for frames in clips for crop in range(sampling.crops)]
+
+
+def _strided(frame_count: int, sampling: Sampling) -> list[tuple[int, ...]]:
     length, stride = sampling.clip_length, sampling.temporal_stride
     last_start = frame_count - ((length - 1) * stride + 1)
     if last_start < 0:
-        clips = [tuple(round(i * (frame_count - 1) / max(length - 1, 1)) for i in range(length))]
-    else:
-        clips = [tuple(range(start, start + length * stride, stride)) for start in _starts(last_start, sampling)]
-    return [View(frames, crop, sampling.crops) for frames in clips for crop in range(sampling.crops)]
+        return [tuple(round(i * (frame_count - 1) / max(length - 1, 1)) for i in range(length))]
+    return [tuple(range(start, start + length * stride, stride)) for start in _starts(last_start, sampling)]
+
+
+def _uniform(frame_count: int, length: int) -> tuple[int, ...]:
+    """From the first frame to the last: `np.linspace(0, frame_count - 1, length).astype(int)`, with its roundings, as
+    TimeSformer's code and most tutorials' have it. There is only one such clip."""
+    step = (frame_count - 1) / max(length - 1, 1)
+    return (*(int(i * step) for i in range(length - 1)), frame_count - 1 if length > 1 else 0)
+
+
+def _segments(frame_count: int, sampling: Sampling) -> list[tuple[int, ...]]:
+    """One frame of each of T equal parts, its middle, as TSN has it; of k clips the j-th takes the frame that lies j/k
+    into each part, as VideoMAE's two test clips do (`SSVideoClsDataset` in its ssv2.py, with the same roundings)."""
+    part, count = frame_count / sampling.clip_length, sampling.clips
+    places = [0.5] if count == 1 else [k / count for k in range(count)]
+    clips = [tuple(int(part * place + part * i) for i in range(sampling.clip_length)) for place in places]
+    return list(dict.fromkeys(clips))  # a short video has fewer
 
 
 def _starts(last_start: int, sampling: Sampling) -> list[int]:
