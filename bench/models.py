@@ -1,4 +1,4 @@
-"""The tables of docs/models.md from bench/results/: no figure in them is typed by hand.
+"""The tables of docs/models.md and docs/engines.md from bench/results/: no figure in them is typed by hand.
 
 PYTHONPATH=services/triton/export python3 -m bench.models
 """
@@ -16,7 +16,7 @@ from bench.tables import table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-PAGE = HERE.parent / "docs" / "models.md"
+DOCS = HERE.parent / "docs"
 
 
 def result(name: str) -> Any:
@@ -110,19 +110,21 @@ def variants() -> str:
     return table(["model, precision, views (rounds)", *names], rows)
 
 
-PARTS = {"networks": networks, "engines": milliseconds, "variants": variants}
+PAGES = {"models.md": {"networks": networks}, "engines.md": {"engines": milliseconds, "variants": variants}}
 
 
-def page(text: str) -> str:
-    """The page with every part written anew."""
-    for name, part in PARTS.items():
+def page(file: str) -> str:
+    """A page with every part of it written anew."""
+    text = (DOCS / file).read_text()
+    for name, part in PAGES[file].items():
         pattern = rf"(<!-- {name}: bench/models.py -->\n).*?(\n<!-- end -->)"
         found = re.search(pattern, text, re.DOTALL)
         if found is None:
-            raise SystemExit(f"{PAGE}: there is no place for {name}")
+            raise SystemExit(f"{file}: there is no place for {name}")
         text = f"{text[: found.start()]}{found[1]}\n{part()}\n{found[2]}{text[found.end() :]}"
     return text
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text()))
+    for name in PAGES:
+        (DOCS / name).write_text(page(name))

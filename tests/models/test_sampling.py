@@ -1,4 +1,4 @@
-"""Our sampling beside the libraries' own, which runs in the exporter's image: docs/models.md states these bounds."""
+"""Our sampling beside the libraries' own, which runs in the exporter's image: docs/sampling.md states these bounds."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""docs/models.md has the figures of bench/results/, and no others."""
+"""docs/models.md and docs/engines.md have the figures of bench/results/, and no others."""
 
 from __future__ import annotations
+
+import pytest
 
 from bench import models
 
 
-def test_the_tables_are_those_that_the_script_writes() -> None:
-    text = models.PAGE.read_text()
-    assert models.page(text) == text, "python -m bench.models writes them anew"
+@pytest.mark.parametrize("name", models.PAGES)
+def test_the_tables_are_those_that_the_script_writes(name: str) -> None:
+    assert models.page(name) == (models.DOCS / name).read_text(), "python -m bench.models writes them anew"

@@ -48,7 +48,7 @@ Engine::Engine(const std::filesystem::path& file, const ov::Shape& shape, const 
   });
   ov::Core core;
   auto model = core.read_model(file);
-  // One view at a time, its shape known: docs/models.md has the figures.
+  // One view at a time, its shape known: docs/engines.md has the figures.
   model->reshape(ov::PartialShape(shape_));
   auto several = core.compile_model(model, "CPU", chosen);
   chosen["NUM_STREAMS"] = 1;

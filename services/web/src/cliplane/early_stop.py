@@ -7,7 +7,7 @@ standard deviation is s · sqrt((n - m) / (n · m)) (Cochran, Sampling Technique
 When the mean lead is more than `SURE` times as much for every other class, the top class is taken as decided.
 
 s cannot be known from one or two views, so it is as if `PRIOR_VIEWS` views with a deviation of `PRIOR_DEVIATION` had
-been seen before. How often the answer differs from that of all views: docs/models.md, by bench/early_stop.py.
+been seen before. How often the answer differs from that of all views: docs/sampling.md, by bench/early_stop.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 SURE = 4.0
 """Standard deviations. Were leads normally distributed, 2.5 would be wrong in 0.6 % of the cases; scores are not, they
-jump from 0 to 1 between views, and 2.5 was wrong in 2 % of 400 videos, 4 in 0.5 % (docs/models.md)."""
+jump from 0 to 1 between views, and 2.5 was wrong in 2 % of 400 videos, 4 in 0.5 % (docs/sampling.md)."""
 
 PRIOR_VIEWS = 2.0
 PRIOR_DEVIATION = 0.25

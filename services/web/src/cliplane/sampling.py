@@ -3,7 +3,7 @@
 A *clip* is T frames at a temporal stride; a *view* is one clip and one crop; views = clips × crops. The clips'
 starts are spread evenly from the first frame to the last possible one, on the stride's grid, so that clips that overlap
 have their frames in common. That is torchvision's UniformClipSampler on the frames of the grid; tests/models compares
-it with that and with pytorchvideo's, and docs/models.md says how far it may differ. A single clip is centred.
+it with that and with pytorchvideo's, and docs/sampling.md says how far it may differ. A single clip is centred.
 
 A model may want its T frames from the whole video instead (`mode`), as networks for Something-Something are trained.
 """

@@ -60,7 +60,7 @@ class Engine:
         }
         core = openvino.Core()
         model = core.read_model(file)
-        # One view at a time, its shape known: docs/models.md has the figures.
+        # One view at a time, its shape known: docs/engines.md has the figures.
         model.reshape(list(shape))
         several = core.compile_model(model, "CPU", chosen)
         single = core.compile_model(model, "CPU", chosen | {"NUM_STREAMS": 1})
