@@ -18,11 +18,11 @@ export IMAGE_TAG := $(TAG)
 BUILD = docker build -q -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
 # An image that was loaded (`docker load`) is not built anew without internet.
 BUILD_OR_HAVE = $(BUILD) || { docker image inspect cliplane-$(1):$(TAG) >/dev/null && echo "cliplane-$(1):$(TAG) is used as it is"; }
-SHELLS = .ci/run .ci/engine .ci/tools host/* services/triton/export/run
+SHELLS = .ci/run .ci/engine .ci/tools .ci/readme host/* services/triton/export/run
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up doctor down logs ps test fuzz bench model engines model-rm test-models test-bench study smoke lint fmt unit shell clean lock
+.PHONY: help up doctor down logs ps test fuzz bench model engines model-rm test-models test-bench test-readme study smoke lint fmt unit shell clean lock
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -45,7 +45,7 @@ ps: ## what runs, and how it is
 	$(COMPOSE) ps
 
 smoke: ## check a running stack over HTTP alone: make smoke BASE=https://host (or HTTP_PORT=8080)
-	@BASE=$(or $(BASE),http://127.0.0.1:$(shell host/setting HTTP_PORT 8080)) $(TOOLS) pytest tests/e2e $(ARGS)
+	@BASE=$(or $(BASE),http://127.0.0.1:$(shell host/setting HTTP_PORT 8080)) $(TOOLS) pytest $(or $(T),tests/e2e) $(ARGS)
 
 shell: ## a shell in the web container
 	$(COMPOSE) exec web bash
@@ -93,6 +93,9 @@ test: ## build, start a stack for the tests, run all of them in their container,
 	$(TEST_COMPOSE) up -d
 	code=0; $(TEST_COMPOSE) run --rm tests pytest $(T) $(ARGS) || code=$$?; \
 	  $(TEST_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
+
+test-readme: ## run README's commands, as they stand, in a clean clone
+	@.ci/readme
 
 test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (builds an image of 7 GB)
 	$(call BUILD,exporter)

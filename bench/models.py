@@ -1,4 +1,4 @@
-"""The tables of docs/models.md and docs/engines.md from bench/results/: no figure in them is typed by hand.
+"""The tables of docs/models.md, docs/engines.md and README.md from bench/results/: no figure in them is typed by hand.
 
 PYTHONPATH=services/triton/export python3 -m bench.models
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from exporter.engines.report import TITLES
 
+from bench import door
 from bench.tables import table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-DOCS = HERE.parent / "docs"
+REPOSITORY = HERE.parent
 
 
 def result(name: str) -> Any:
@@ -110,12 +112,16 @@ def variants() -> str:
     return table(["model, precision, views (rounds)", *names], rows)
 
 
-PAGES = {"models.md": {"networks": networks}, "engines.md": {"engines": milliseconds, "variants": variants}}
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "docs/models.md": {"networks": networks},
+    "docs/engines.md": {"engines": milliseconds, "variants": variants},
+    "README.md": {"peers": lambda: door.peers(result("peers"))},
+}
 
 
 def page(file: str) -> str:
     """A page with every part of it written anew."""
-    text = (DOCS / file).read_text()
+    text = (REPOSITORY / file).read_text()
     for name, part in PAGES[file].items():
         pattern = rf"(<!-- {name}: bench/models.py -->\n).*?(\n<!-- end -->)"
         found = re.search(pattern, text, re.DOTALL)
@@ -127,4 +133,4 @@ def page(file: str) -> str:
 
 if __name__ == "__main__":
     for name in PAGES:
-        (DOCS / name).write_text(page(name))
+        (REPOSITORY / name).write_text(page(name))
