@@ -20,7 +20,7 @@ from pathlib import Path
 import av
 import numpy as np
 from cliplane.decoder.pyav_reader import PyavReader
-from cliplane.decoder.reader import open_reader
+from cliplane.decoder.reader import load_reader
 from cliplane.sampling import Sampling, plan_views, scaled_size
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -36,11 +36,12 @@ Read = Callable[[Path, list[int], int, int, int], Iterable[tuple[int, np.ndarray
 
 def ours(name: str) -> Read:
     def read(path: Path, numbers: list[int], width: int, height: int, threads: int) -> Iterable[tuple[int, np.ndarray]]:
-        reader = open_reader(name, str(path), None, LIMITS, threads)
-        if isinstance(reader, PyavReader):
-            reader._stream.codec_context.thread_count = threads  # just so many, as the others have
-        yield from reader.frames(numbers, width, height)
-        reader.close()
+        with path.open("rb") as file:
+            reader = load_reader(name)(file.fileno(), None, LIMITS, threads)
+            if isinstance(reader, PyavReader):
+                reader._stream.codec_context.thread_count = threads  # just so many, as the others have
+            yield from reader.frames(numbers, width, height)
+            reader.close()
 
     return read
 
@@ -48,11 +49,12 @@ def ours(name: str) -> Read:
 def without_loop_filter(
     path: Path, numbers: list[int], width: int, height: int, threads: int
 ) -> Iterable[tuple[int, np.ndarray]]:
-    reader = PyavReader(str(path), None, LIMITS, threads)
-    reader._stream.codec_context.thread_count = threads
-    reader._stream.codec_context.options = {"skip_loop_filter": "all"}
-    yield from reader.frames(numbers, width, height)
-    reader.close()
+    with path.open("rb") as file:
+        reader = PyavReader(file.fileno(), None, LIMITS, threads)
+        reader._stream.codec_context.thread_count = threads
+        reader._stream.codec_context.options = {"skip_loop_filter": "all"}
+        yield from reader.frames(numbers, width, height)
+        reader.close()
 
 
 def pyav_plain(
@@ -128,10 +130,11 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def plan(path: Path) -> tuple[list[int], int, int]:
-    reader = PyavReader(str(path), None, LIMITS, 1)
-    numbers = sorted({number for view in plan_views(reader.info.frame_count, X3D_S) for number in view.frames})
-    size = scaled_size(reader.info.width, reader.info.height, X3D_S)
-    reader.close()
+    with path.open("rb") as file:
+        reader = PyavReader(file.fileno(), None, LIMITS, 1)
+        numbers = sorted({number for view in plan_views(reader.info.frame_count, X3D_S) for number in view.frames})
+        size = scaled_size(reader.info.width, reader.info.height, X3D_S)
+        reader.close()
     return numbers, *size
 
 

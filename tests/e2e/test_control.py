@@ -24,6 +24,7 @@ def test_versions_are_told(http: httpx.Client) -> None:
     assert versions["models"].items() >= {"camera_motion": "1"}.items()
     assert versions["image"]
     assert versions["sizes"]["lanes"] >= 1
+    assert f"cliplane_landlock_version {versions['landlock']:.1f}" in http.get("/metrics").text
 
 
 def test_the_models_are_listed_with_labels_and_sampling(http: httpx.Client) -> None:

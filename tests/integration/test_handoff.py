@@ -13,7 +13,6 @@ import pytest
 from cliplane import region as regions
 from cliplane.classification import Job
 from cliplane.classification import classify as classify_with
-from cliplane.decoder import client
 from cliplane.errors import CliplaneError, RegionLost, SharedMemoryTooSmall
 from cliplane.lane import Lane
 from cliplane.media import HEAD_BYTES, sniff
@@ -24,12 +23,6 @@ from tests import media
 from tests.integration.conftest import triton_client, wait_until
 
 SETTINGS = Settings(lanes=1, region_bytes=8 * 2**20)
-
-
-@pytest.fixture(autouse=True)
-def _files_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The decoder's sandbox lets it read one folder: here, of all the files that the tests have."""
-    monkeypatch.setattr(client, "SPOOL", Path("/"))
 
 
 @pytest.fixture

@@ -26,14 +26,13 @@ import sys, time, ctypes
 from cliplane.decoder import __main__ as decoder
 def open_reader(*_):
     {hang}
-decoder.open_reader = open_reader
+decoder.load_reader = lambda _: open_reader
 decoder.main()
 """
 
 
 @pytest.fixture
-def lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
-    monkeypatch.setattr(client, "SPOOL", tmp_path)
+def lane() -> Iterator[Lane]:
     settings = Settings(shared_memory=False)
     lane = Lane(settings, Triton(settings.triton_grpc))
     yield lane

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cliplane.decoder.container import silence
-from cliplane.decoder.reader import open_reader
+from cliplane.decoder.reader import load_reader
 from cliplane.settings import Settings
 
 from tests import media
@@ -18,14 +18,15 @@ from tests import media
 LIMITS = Settings().decoder_limits()
 
 CLOSE_EARLY = """
-import sys
+import os, sys
 from cliplane.decoder.container import silence
-from cliplane.decoder.reader import open_reader
+from cliplane.decoder.reader import load_reader
 from cliplane.settings import Settings
 limits = Settings().decoder_limits()
 silence()
+file = os.open(sys.argv[1], os.O_RDONLY)
 for turn in range(40):
-    video = open_reader("pyav", sys.argv[1], None, limits, threads=3)
+    video = load_reader("pyav")(file, None, limits, 3)
     for _ in zip(range(1 + turn % 5), video.frames(list(range(0, 60, 3)), 64, 64)):
         pass
     video.close()
@@ -45,9 +46,10 @@ def test_a_half_read_file_is_closed_without_waiting_for_its_threads(tmp_path: Pa
 
 
 def read(path: Path, numbers: Sequence[int]) -> list[tuple[int, np.ndarray]]:
-    video = open_reader("pyav", str(path), None, LIMITS, threads=2)
-    frames = [(number, frame.copy()) for number, frame in video.frames(numbers, 64, 48)]
-    video.close()
+    with path.open("rb") as file:
+        video = load_reader("pyav")(file.fileno(), None, LIMITS, 2)
+        frames = [(number, frame.copy()) for number, frame in video.frames(numbers, 64, 48)]
+        video.close()
     return frames
 
 
@@ -80,7 +82,8 @@ def test_a_seek_goes_no_further_back_than_to_the_keyframe(tmp_path: Path, contai
     path = tmp_path / "video"
     options = {"g": "30", "bf": "2", "x264-params": "scenecut=0"}
     path.write_bytes(media.encode(media.moving_camera("pan_left", frames=100), container=container, options=options))
-    video = open_reader("pyav", str(path), None, LIMITS, threads=2)
-    assert [number for number, _ in video.frames([0, 95], 64, 48)] == [0, 95]
-    assert video.decoded <= 10
+    with path.open("rb") as file:
+        video = load_reader("pyav")(file.fileno(), None, LIMITS, 2)
+        assert [number for number, _ in video.frames([0, 95], 64, 48)] == [0, 95]
+        assert video.decoded <= 10
     video.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 
-from cliplane.decoder.sandbox import landlock_version
+from cliplane.decoder import landlock
 from cliplane.settings import Settings
 
 from tests.integration.conftest import Stack, docker
@@ -68,4 +68,4 @@ def test_every_process_of_web_is_behind_the_walls(stack: Stack) -> None:
 
 def test_what_the_kernel_cannot_close_is_said_in_the_log(stack: Stack) -> None:
     (line,) = [line for line in stack.log() if line["event"] == "walls"][-1:]
-    assert (line["tcp_connect"] == "closed") == (landlock_version() >= 4)
+    assert (line["tcp_connect"] == "closed") == (landlock.version() >= 4)

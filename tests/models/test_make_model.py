@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from cliplane.decoder.reader import open_reader
+from cliplane.decoder.reader import load_reader
 from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
 from cliplane.settings import Settings
 
@@ -38,12 +38,13 @@ numpy.save(out, torch.stack(answers).numpy())
 
 def views_of(path: Path, sampling: Sampling) -> np.ndarray:
     """The views as the decoder cuts them, (views, T, H, W, C)."""
-    reader = open_reader("pyav", str(path), None, LIMITS, 1)
-    views = plan_views(reader.info.frame_count, sampling)
-    width, height = scaled_size(reader.info.width, reader.info.height, sampling)
-    numbers = sorted({number for view in views for number in view.frames})
-    frames = {number: frame.copy() for number, frame in reader.frames(numbers, width, height)}
-    reader.close()
+    with path.open("rb") as file:
+        reader = load_reader("pyav")(file.fileno(), None, LIMITS, 1)
+        views = plan_views(reader.info.frame_count, sampling)
+        width, height = scaled_size(reader.info.width, reader.info.height, sampling)
+        numbers = sorted({number for view in views for number in view.frames})
+        frames = {number: frame.copy() for number, frame in reader.frames(numbers, width, height)}
+        reader.close()
     cut = []
     for view in views:
         x, y = crop_offset(width, height, view, sampling)

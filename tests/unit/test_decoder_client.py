@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 
@@ -13,7 +14,7 @@ from cliplane.region import create_private_region
 from cliplane.sampling import Sampling
 from cliplane.settings import Settings
 
-JOB = wire.Job("", None, Sampling(8, 1, 64, 64, 64, 3, 1), Settings().decoder_limits(), 1, "pyav", False, 1.0)
+JOB = wire.Job(None, Sampling(8, 1, 64, 64, 64, 3, 1), Settings().decoder_limits(), 1, False, 1.0)
 
 Start = Callable[[str], Decoder]
 
@@ -27,8 +28,8 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     def start(code: str) -> Decoder:
         program = f"import os, select, signal, time\nselect.select([0], [], [])\n{code}"
         monkeypatch.setattr(client, "COMMAND", [sys.executable, "-I", "-S", "-c", program])
-        started.append(Decoder(region, 2**30))
-        started[-1].start(JOB)
+        started.append(Decoder("pyav", region, 2**30))
+        started[-1].start(JOB, os.devnull)
         return started[-1]
 
     yield start
@@ -40,7 +41,6 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 @pytest.mark.parametrize(
     "code",
     [
-        "os._exit(0)",
         "os.write(0, b'nonsense'); time.sleep(60)",
         "os.write(0, b'x' * 100_000); time.sleep(60)",
         'os.write(0, b\'{"type":"end"}\'); time.sleep(60)',
@@ -48,6 +48,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         "import socket; socket.socket(fileno=0).send(b''); time.sleep(60)",
         "os.close(0); time.sleep(60)",
         "os._exit(3)",
+        "os.read(0, 65536); os._exit(3)",
         "os.kill(os.getpid(), signal.SIGKILL)",
     ],
 )
@@ -59,7 +60,9 @@ def test_a_decoder_that_lies_or_dies_costs_its_request_and_is_not_used_again(sta
 
 
 def test_what_is_wrong_with_a_file_is_said_in_clean_words(start: Start) -> None:
-    decoder = start('os.write(0, b\'{"type":"fault","error":"over-limit","detail":"8K\\\\u001b[2J\\\\n"}\')')
+    decoder = start(
+        'os.read(0, 65536); os.write(0, b\'{"type":"fault","error":"over-limit","detail":"8K\\\\u001b[2J\\\\n"}\')'
+    )
     with pytest.raises(CliplaneError) as caught:
         decoder.report()
     assert (caught.value.type, caught.value.detail) == ("over-limit", "8K?[2J?")

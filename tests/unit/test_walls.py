@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cliplane.decoder.sandbox import landlock_version
+from cliplane.decoder import landlock
 
 LAUNCH = Path(__file__).parents[2] / "services" / "triton" / "launch.py"
 
@@ -57,7 +57,7 @@ for family in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK):
     assert run(code) == ["EAFNOSUPPORT"] * 6
 
 
-@pytest.mark.skipif(landlock_version() < 4, reason="this kernel's Landlock knows no TCP")
+@pytest.mark.skipif(landlock.version() < 4, reason="this kernel's Landlock knows no TCP")
 def test_a_port_can_be_listened_at_and_none_connected_to() -> None:
     with socket.create_server(("127.0.0.1", 0)) as open_port:
         code = f"""

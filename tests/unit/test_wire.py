@@ -13,7 +13,7 @@ from cliplane.settings import Settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-JOB = wire.Job("", None, Sampling(8, 1, 64, 64, 64, 3, 1), Settings().decoder_limits(), 1, "pyav", False, 1.0)
+JOB = wire.Job(None, Sampling(8, 1, 64, 64, 64, 3, 1), Settings().decoder_limits(), 1, False, 1.0)
 FACTS = wire.Facts("h264", 640, 480, wire.Orientation(90, True), 25.0, "header", 100, 4.0)
 EFFORT = wire.Effort(20, 0.1)
 

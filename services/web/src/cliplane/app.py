@@ -12,12 +12,15 @@ from typing import Literal
 import structlog
 from flask import Flask, Response, g, request
 
-from cliplane import control, logs, problems, refusals, routes
+from cliplane import control, logs, metrics, problems, refusals, routes
+from cliplane.decoder import landlock
 from cliplane.janitor import Janitor
 from cliplane.lane import Lane
 from cliplane.readiness import Readiness
 from cliplane.settings import Settings, read_settings
 from cliplane.triton import Triton
+
+log = structlog.get_logger()
 
 
 def create_app(plane: Literal["lanes", "control"], settings: Settings | None = None) -> Flask:
@@ -38,11 +41,20 @@ def create_app(plane: Literal["lanes", "control"], settings: Settings | None = N
         app.extensions["readiness"] = Readiness(settings, triton)
         app.extensions["janitor"] = Janitor(triton)
         refusals.count()
+        _tell_walls()
         app.register_blueprint(control.blueprint)
     problems.install(app)
     app.before_request(_name_request)
     app.after_request(_echo_request_id)
     return app
+
+
+def _tell_walls() -> None:
+    """A kernel without Landlock leaves the decoder one wall less: said once, not only when somebody asks /version."""
+    version = landlock.version()
+    metrics.LANDLOCK.set(version)
+    if version == 0:
+        log.warning("landlock_missing")
 
 
 def _name_request() -> None:

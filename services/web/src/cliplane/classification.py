@@ -188,15 +188,14 @@ class _Run:
         job, settings = self._job, self._lane.settings
         self._decoder.start(
             wire.Job(
-                path=job.path,
                 span=job.span,
                 sampling=self._spec.sampling,
                 limits=settings.decoder_limits(),
                 threads=self._threads,
-                reader=settings.reader,
                 coarse_to_fine=job.views == AUTO,
                 cpu_s=settings.request_timeout_s * self._threads,
-            )
+            ),
+            job.path,
         )
 
     def _let_go_of_decoder(self) -> None:

@@ -14,6 +14,7 @@ from flask import Blueprint, Response, current_app, jsonify
 
 from cliplane import metrics, sizing
 from cliplane.cpus import available_cpus, available_memory
+from cliplane.decoder import landlock
 from cliplane.errors import TritonUnavailable
 from cliplane.readiness import Readiness
 from cliplane.region import SHM
@@ -50,6 +51,7 @@ def version() -> Response:
         commit=os.environ.get("IMAGE_COMMIT") or None,
         image=os.environ.get("IMAGE_TAG") or None,
         triton=server,
+        landlock=landlock.version(),
         models={spec.name: spec.version for spec in served},
         sizes=dataclasses.asdict(sizes),
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 from cliplane import sizing
 from cliplane.cpus import available_cpus, available_memory
+from cliplane.decoder import landlock
 from cliplane.region import SHM, TRITON_MARKER
 from cliplane.settings import MIB, Settings, read_settings
 
@@ -74,6 +75,10 @@ def findings(
         theirs = f"uid {found.st_uid}, gid {found.st_gid}"
         verdict = "ok" if found.st_gid == GROUP else "FAIL"
         yield verdict, "user of triton", theirs, f"gid {GROUP}", "take `user` of triton out of compose.yaml"
+    known = landlock.version()
+    found_walls = f"Landlock {known}" if known else "this kernel has no Landlock: decoders have one wall less"
+    command = "a kernel of 5.13 or newer, with landlock in /sys/kernel/security/lsm"
+    yield "ok" if known else "warn", "walls around decoders", found_walls, "Landlock", command
     disk = os.statvfs(spool)
     room, upload = disk.f_bavail * disk.f_frsize // MIB, settings.max_upload_bytes * (lanes + settings.queue) // MIB
     verdict = "ok" if room >= upload else "warn"

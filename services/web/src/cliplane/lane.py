@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Literal
 
 import structlog
 
 from cliplane import metrics
 from cliplane.cpus import decoder_threads
-from cliplane.decoder.client import SPOOL, Decoder
+from cliplane.decoder.client import Decoder
 from cliplane.errors import HandoffError
 from cliplane.region import Region, create_private_region, create_region
 from cliplane.settings import Settings
 from cliplane.triton import Triton
 
 log = structlog.get_logger()
+
+SPOOL = Path("/spool")
+"""Where nginx puts the uploads: `client_body_temp_path` in nginx.conf."""
 
 HANDOFF_RETRY_S = 5.0
 """How long a lane whose shared memory failed uses the gRPC payload before it tries again."""
@@ -141,7 +145,7 @@ class Lane:
         return create_private_region(self.settings.region_bytes)
 
     def _new_decoder(self) -> Decoder:
-        return Decoder(self._region, self.settings.decoder_memory_bytes)
+        return Decoder(self.settings.reader, self._region, self.settings.decoder_memory_bytes)
 
     def _next_generation(self) -> int:
         self._generation += 1

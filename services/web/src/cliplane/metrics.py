@@ -22,6 +22,11 @@ WARNINGS = Counter("cliplane_warnings", "What was doubtful in classified videos,
 DECODERS_REPLACED = Counter("cliplane_decoders_replaced", "Decoder children replaced, by reason", ["reason"])
 REGIONS_QUARANTINED = Counter("cliplane_regions_quarantined", "Regions given up after a timed-out inference")
 REGIONS_SWEPT = Counter("cliplane_regions_swept", "Regions removed after a dead lane")
+LANDLOCK = Gauge(
+    "cliplane_landlock_version",
+    "Version of the kernel's Landlock, which is around the decoders; 0: it has none",
+    multiprocess_mode="livemax",
+)
 HANDOFF_FALLBACK = Gauge(
     "cliplane_handoff_fallback",
     "1 for a lane that uses the gRPC payload",

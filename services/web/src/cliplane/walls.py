@@ -13,7 +13,7 @@ import socket
 
 import pyseccomp
 
-from cliplane.decoder.sandbox import landlock_version
+from cliplane.decoder import landlock
 
 IPC_CALLS = (
     *("shmget", "shmat", "shmctl", "shmdt", "semget", "semop", "semctl", "semtimedop"),
@@ -53,7 +53,7 @@ def close_tcp() -> bool:
 
     https://docs.kernel.org/userspace-api/landlock.html, since version 4 of its interface (Linux 6.7).
     """
-    if landlock_version() < 4:
+    if landlock.version() < 4:
         return False
     libc = ctypes.CDLL(None, use_errno=True)
     handled = _Ruleset(0, _LANDLOCK_ACCESS_NET_CONNECT_TCP)

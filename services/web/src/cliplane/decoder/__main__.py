@@ -1,8 +1,8 @@
-"""The decoder child: `python -m cliplane.decoder FD REGION_BYTES MEMORY_BYTES SPOOL`.
+"""The decoder child: `python -m cliplane.decoder READER FD REGION_BYTES MEMORY_BYTES`.
 
-Jobs come in and reports go out by the socket that is its standard input, as `wire.py` has them. It reads one file of
-SPOOL at a time and writes its views into the region behind FD, the k-th of the plan's order at k × view_bytes.
-MEMORY_BYTES is all the address space it may have. It talks to nobody but its parent, and knows neither Triton nor HTTP.
+Jobs come in and reports go out by the socket that is its standard input, as `wire.py` has them; a job comes with its
+file, open. Its views go into the region behind FD, the k-th of the plan's order at k × view_bytes. MEMORY_BYTES is all
+the address space it may have. It talks to nobody but its parent, and knows neither Triton nor HTTP.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import gc
 import mmap
 import os
 import select
+import socket
 import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,22 +24,22 @@ import numpy.typing as npt
 from cliplane.decoder import sandbox, wire
 from cliplane.decoder.container import silence
 from cliplane.decoder.doubts import DAMAGED, left_out
-from cliplane.decoder.reader import open_reader
+from cliplane.decoder.reader import Opener, load_reader
 from cliplane.decoder.video import Reader, VideoInfo
 from cliplane.errors import CliplaneError, OverLimit, UndecodableVideo
 from cliplane.sampling import View, coarse_to_fine, crop_offset, plan_views, scaled_size
 
-_SOCKET = 0
+_SOCKET, _ERRORS = 0, 2
 
 
-def decode(job: wire.Job, memory: npt.NDArray[np.uint8], is_stopped: Callable[[], bool]) -> Iterator[wire.Report]:
+def decode(
+    open_reader: Opener, job: wire.Job, file: int, memory: npt.NDArray[np.uint8], is_stopped: Callable[[], bool]
+) -> Iterator[wire.Report]:
     """Write the views of one job into `memory` (the region's bytes); yields the reports.
 
     Each frame is decoded and resized once, and copied from the resizer's buffer once for every view that shows it.
     """
-    video = open_reader(
-        job.reader, job.path, job.span, job.limits, job.threads, job.sampling.frame_rate, job.sampling.pixels
-    )
+    video = open_reader(file, job.span, job.limits, job.threads, job.sampling.frame_rate, job.sampling.pixels)
     try:
         views = plan_views(video.info.frame_count, job.sampling)
         yield wire.Video(len(views), _facts(video.info))
@@ -135,11 +135,11 @@ def _has_input() -> bool:
     return bool(select.select([_SOCKET], [], [], 0)[0])
 
 
-def _run(job: wire.Job, memory: npt.NDArray[np.uint8]) -> None:
+def _run(open_reader: Opener, job: wire.Job, file: int, memory: npt.NDArray[np.uint8]) -> None:
     """One job and its reports; a mistake of ours says where it is."""
     sandbox.limit_cpu(job.cpu_s)
     try:
-        for report in decode(job, memory, is_stopped=_has_input):
+        for report in decode(open_reader, job, file, memory, is_stopped=_has_input):
             _report(report)
     except CliplaneError as exc:
         _report(wire.Fault(exc.type, exc.detail))
@@ -151,19 +151,25 @@ def _run(job: wire.Job, memory: npt.NDArray[np.uint8]) -> None:
 
 
 def main() -> None:
-    fd, byte_size, memory_bytes = (int(argument) for argument in sys.argv[1:4])
-    spool = sys.argv[4]
+    fd, byte_size, memory_bytes = (int(argument) for argument in sys.argv[2:5])
     memory = np.frombuffer(mmap.mmap(fd, byte_size), np.uint8)
+    open_reader = load_reader(sys.argv[1])
     silence()
-    sandbox.enter(memory_bytes, [Path(spool)])
+    orders, nowhere = socket.socket(fileno=_SOCKET), os.open(os.devnull, os.O_WRONLY)
+    sandbox.enter(memory_bytes)
+    os.dup2(nowhere, _ERRORS)  # what libraries write there quotes the file
     gc.freeze()
-    while packet := os.read(_SOCKET, wire.PACKET_BYTES):
+    while True:
+        packet, files, _, _ = socket.recv_fds(orders, wire.PACKET_BYTES, 1)
+        if not packet:
+            return
         order = wire.read_order(packet)
         if isinstance(order, wire.Job):  # a stop ended the job before it, or came too late for it
-            _run(order, memory)
+            _run(open_reader, order, files[0], memory)
             # PyAV's containers and streams hold one another: until the next collection, so would they FFmpeg's threads
             # and their frames.
             gc.collect()
+            os.close(files[0])
 
 
 if __name__ == "__main__":

@@ -13,18 +13,14 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import structlog
 
-from cliplane.decoder import wire
+from cliplane.decoder import sandbox, wire
 from cliplane.errors import CliplaneError, DecoderCrashed, DecodeTimeout
 from cliplane.region import Region
 
 log = structlog.get_logger()
-
-SPOOL = Path("/spool")
-"""Where nginx puts the uploads: `client_body_temp_path` in nginx.conf."""
 
 COMMAND = [sys.executable, "-I", "-m", "cliplane.decoder"]
 
@@ -35,18 +31,15 @@ _DEATH_S = 1.0
 class Decoder:
     """One child process; `fileno()` is readable when `report()` has something to say."""
 
-    def __init__(self, region: Region, memory_bytes: int) -> None:
+    def __init__(self, reader: str, region: Region, memory_bytes: int) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [*COMMAND, str(region.fd), str(region.byte_size), str(memory_bytes), str(SPOOL)],
+                [*COMMAND, reader, str(region.fd), str(region.byte_size), str(memory_bytes)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # what libraries write there quotes the file
                 pass_fds=[region.fd],
-                # Each arena of the C library reserves 64 MiB of address space, and by default each thread may have
-                # its own.
-                env={"PATH": os.environ.get("PATH", ""), "MALLOC_ARENA_MAX": "2"},
+                env={"PATH": os.environ.get("PATH", ""), **sandbox.ENVIRONMENT},
             )
         self._transcript: wire.Transcript | None = None
         self.jobs = 0
@@ -56,8 +49,8 @@ class Decoder:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def start(self, job: wire.Job) -> None:
-        """Give it a job.
+    def start(self, job: wire.Job, path: str) -> None:
+        """Give it a job, and the file of this path to read: that one and no other.
 
         Raises:
             DecoderCrashed: it is dead.
@@ -65,7 +58,8 @@ class Decoder:
         self.jobs += 1
         self.busy = True
         self._transcript = wire.Transcript(job)
-        self._send(job)
+        with open(path, "rb") as file:
+            self._send(job, file.fileno())
 
     def stop(self) -> None:
         """End the job under way after the frame in hand, without waiting; then `settle`.
@@ -148,8 +142,8 @@ class Decoder:
             return DecodeTimeout("CPU time; CLIPLANE_REQUEST_TIMEOUT_S")
         return DecoderCrashed(f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}")
 
-    def _send(self, order: wire.Order) -> None:
+    def _send(self, order: wire.Order, *files: int) -> None:
         try:
-            self._socket.send(wire.encode(order))
+            socket.send_fds(self._socket, [wire.encode(order)], files)
         except OSError as exc:
             raise DecoderCrashed("it was not there") from exc

@@ -6,6 +6,7 @@ No frame is decoded here.
 from __future__ import annotations
 
 import contextlib
+import os
 from functools import cache
 
 import av
@@ -31,7 +32,7 @@ _DEMUXERS = {
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 """Covers and thumbnails: no videos."""
 
-_PROTOCOLS = "file,subfile"
+_PROTOCOLS = "fd,subfile"
 
 LIBRARY_ERRORS = (av.FFmpegError, ValueError, ArithmeticError, OSError)
 """What PyAV raises over a broken file. ValueError is its own, for numbers and codecs that FFmpeg let pass."""
@@ -46,13 +47,19 @@ def silence() -> None:
     av.logging.set_level(None)
 
 
-def url(path: str, span: Span | None) -> str:
-    """A part of a file is opened in place, by FFmpeg's subfile protocol."""
-    return path if span is None else f"subfile,,start,{span.start},end,{span.end},,:{path}"
+def byte_size(file: int, span: Span | None) -> int:
+    """Of the video; whoever reads from the file finds its position where it was."""
+    if span is not None:
+        return span.end - span.start
+    position = os.lseek(file, 0, os.SEEK_CUR)
+    size = os.lseek(file, 0, os.SEEK_END)
+    os.lseek(file, position, os.SEEK_SET)
+    return size
 
 
-def open_container(path: str, span: Span | None, limits: Limits) -> tuple[InputContainer, VideoStream]:
-    """The file and its video stream, checked against the limits; the caller closes the file.
+def open_container(file: int, span: Span | None, limits: Limits) -> tuple[InputContainer, VideoStream]:
+    """The open file, or a span of it in place, and its video stream, checked against the limits; the caller closes the
+    container.
 
     The container's own demuxer is told to FFmpeg, which would else try all that it has, and so are the decoders that it
     may use: it opens some to look at the first packets, before anything could be asked.
@@ -63,18 +70,21 @@ def open_container(path: str, span: Span | None, limits: Limits) -> tuple[InputC
         OverLimit: naming the limit.
     """
     try:
-        name = sniff(_head(path, span))
+        name = sniff(_head(file, span))
     except NotAVideo as exc:
         raise UndecodableVideo("it is no container that is known here") from exc
     demuxer = _DEMUXERS.get(name, name)
     allowed = [codec for codec in limits.codecs.split(",") if codec in CONTAINERS[name]]
     options = {
+        "fd": str(file),
         "protocol_whitelist": _PROTOCOLS,
         "format_whitelist": ContainerFormat(demuxer, "r").name,
         "codec_whitelist": ",".join(decoder for codec in allowed for decoder in _decoders().get(codec, [])) or "none",
     }
+    url = "fd:" if span is None else f"subfile,,start,{span.start},end,{span.end},,:fd:"
     try:
-        container = av.open(url(path, span), format=demuxer, options=options)
+        os.lseek(file, 0, os.SEEK_SET)  # where an earlier opening has left it
+        container = av.open(url, format=demuxer, options=options)
     except LIBRARY_ERRORS as exc:
         raise UndecodableVideo("the container's headers cannot be read") from exc
     try:
@@ -84,11 +94,9 @@ def open_container(path: str, span: Span | None, limits: Limits) -> tuple[InputC
         raise
 
 
-def _head(path: str, span: Span | None) -> bytes:
+def _head(file: int, span: Span | None) -> bytes:
     start, end = span or (0, HEAD_BYTES)
-    with open(path, "rb") as file:
-        file.seek(start)
-        return file.read(min(HEAD_BYTES, end - start))
+    return os.pread(file, min(HEAD_BYTES, end - start), start)
 
 
 @cache

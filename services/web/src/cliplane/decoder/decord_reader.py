@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 
 import decord
 
-from cliplane.decoder.container import codec_name, open_container, url
+from cliplane.decoder.container import byte_size, codec_name, open_container
 from cliplane.decoder.orientation import Orientation
 from cliplane.decoder.packets import read_timeline
 from cliplane.decoder.video import Frame, VideoInfo
@@ -17,21 +18,38 @@ FRAMES_A_BATCH = 8
 """How many frames decord hands over at a time: bounds the memory, and views appear while others decode."""
 
 
+class _File:
+    """An open file as decord takes it: it keeps a copy of all of it in memory."""
+
+    def __init__(self, file: int, span: Span | None) -> None:
+        self._bytes, self._span = mmap.mmap(file, byte_size(file, None), prot=mmap.PROT_READ), span
+
+    def read(self) -> memoryview:
+        whole = memoryview(self._bytes)
+        return whole if self._span is None else whole[self._span.start : self._span.end]
+
+
 class DecordReader:
     """One open video; see `video.Reader`."""
 
     def __init__(
-        self, path: str, span: Span | None, limits: Limits, threads: int, frame_rate: float, pixels: str
+        self,
+        file: int,
+        span: Span | None,
+        limits: Limits,
+        threads: int,
+        frame_rate: float = 0,
+        pixels: str = "square",
     ) -> None:
-        container, stream = open_container(path, span, limits)
+        container, stream = open_container(file, span, limits)
         with container:
-            timeline, self.doubts = read_timeline(container, stream, path, span, limits)
+            timeline, self.doubts = read_timeline(container, stream, file, span, limits)
             codec = codec_name(stream)
             if container.format.name == "mpegts":
                 # It cannot seek to the first frame of one that has B-frames.
                 raise UndecodableVideo("CLIPLANE_READER=decord does not read MPEG-TS")
         decord.logging.set_level(decord.logging.QUIET)
-        self._url, self._threads = url(path, span), threads
+        self._file, self._threads = _File(file, span), threads
         video = self._open(-1, -1)
         height, width = self._frames(video, [0])[0].shape[:2]
         fps, count = float(video.get_avg_fps()), len(video)
@@ -71,7 +89,7 @@ class DecordReader:
 
     def _open(self, width: int, height: int) -> decord.VideoReader:
         try:
-            return decord.VideoReader(self._url, width=width, height=height, num_threads=self._threads)
+            return decord.VideoReader(self._file, width=width, height=height, num_threads=self._threads)
         except (decord.DECORDError, RuntimeError, AssertionError) as exc:
             raise UndecodableVideo("the video stream cannot be opened") from exc
 

@@ -15,7 +15,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from cliplane.decoder import timeline
-from cliplane.decoder.container import LIBRARY_ERRORS
+from cliplane.decoder.container import LIBRARY_ERRORS, byte_size
 from cliplane.decoder.doubts import of_timeline
 from cliplane.decoder.timeline import UNKNOWN, Clock, Packets, Timeline
 from cliplane.decoder.wire import Doubt
@@ -46,7 +46,7 @@ _INDEX_TAIL_BYTES = 1 << 20
 
 
 def read_timeline(
-    container: InputContainer, stream: VideoStream, path: str, span: Span | None, limits: Limits
+    container: InputContainer, stream: VideoStream, file: int, span: Span | None, limits: Limits
 ) -> tuple[Timeline, list[Doubt]]:
     """What is shown when, by what is in the file, not only by what its headers say; and where these are contradicted.
     Leaves the container anywhere.
@@ -56,7 +56,7 @@ def read_timeline(
         UndecodableVideo: there is no picture.
     """
     clock = _clock(container, stream)
-    found = _by_index(container, stream, path, span, clock) or _by_both_ends(container, stream, clock, limits)
+    found = _by_index(container, stream, file, span, clock) or _by_both_ends(container, stream, clock, limits)
     if found is None:
         found = timeline.read(_all(container, stream, limits), clock)
     if found is None:
@@ -170,12 +170,12 @@ def _head(container: InputContainer, stream: VideoStream, place: int) -> Packets
 
 
 def _by_index(
-    container: InputContainer, stream: VideoStream, path: str, span: Span | None, clock: Clock
+    container: InputContainer, stream: VideoStream, file: int, span: Span | None, clock: Clock
 ) -> Timeline | None:
     """Where the container lists every frame's place, as MP4's and AVI's do, and the file reaches that far."""
     index = stream.index_entries
     name = container.format.name
-    size = os.path.getsize(path) if span is None else span.end - span.start
+    size = byte_size(file, span)
     count = len(index)
     if count < 2 or name not in ("mov,mp4,m4a,3gp,3g2,mj2", "avi"):
         return None
@@ -185,7 +185,7 @@ def _by_index(
     if name == "avi":
         if size - last.pos - last.size > max(_INDEX_TAIL_BYTES, size // 20):
             return None
-    elif not stream.frames or count < stream.frames or _has_fragments(path, span):
+    elif not stream.frames or count < stream.frames or _has_fragments(file, span):
         return None
     first = next((k for k, entry in enumerate(index) if entry.is_keyframe), 0)
     head = _head(container, stream, index[first].timestamp)
@@ -223,21 +223,19 @@ def _by_index(
     )
 
 
-def _has_fragments(path: str, span: Span | None) -> bool:
+def _has_fragments(file: int, span: Span | None) -> bool:
     """Whether an MP4's index goes on in movie fragments (ISO/IEC 14496-12, 8.8), of which FFmpeg knows the first."""
-    position, end = (0, os.path.getsize(path)) if span is None else span
-    with open(path, "rb") as file:
-        while position + 8 <= end:
-            file.seek(position)
-            head = file.read(16)
-            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            if kind == b"moof":
-                return True
-            if size == 1:
-                size = int.from_bytes(head[8:16], "big")
-            if size < 8:
-                return False
-            position += size
+    position, end = span or (0, byte_size(file, span))
+    while position + 8 <= end:
+        head = os.pread(file, 16, position)
+        size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        if kind == b"moof":
+            return True
+        if size == 1:
+            size = int.from_bytes(head[8:16], "big")
+        if size < 8:
+            return False
+        position += size
     return False
 
 

@@ -26,16 +26,16 @@ class PyavReader:
 
     def __init__(
         self,
-        path: str,
+        file: int,
         span: Span | None,
         limits: Limits,
         threads: int,
         frame_rate: float = 0,
         pixels: str = "square",
     ) -> None:
-        self._container, self._stream = open_container(path, span, limits)
+        self._container, self._stream = open_container(file, span, limits)
         try:
-            self._timeline, self.doubts = read_timeline(self._container, self._stream, path, span, limits)
+            self._timeline, self.doubts = read_timeline(self._container, self._stream, file, span, limits)
             turned = orientation(self._container, self._stream)
         except BaseException:
             self._container.close()

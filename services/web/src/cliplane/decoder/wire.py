@@ -34,14 +34,13 @@ Seconds = Annotated[float, Meta(ge=-1e9, le=1e9)]
 
 
 class Job(Struct, frozen=True, tag="job"):
-    """A lane's order: the views of one file. `threads` of the decoder may work at once, for `cpu_s` in all."""
+    """A lane's order: the views of the open file that comes with it. `threads` of the decoder may work at once, for
+    `cpu_s` in all."""
 
-    path: str
     span: Span | None
     sampling: Sampling
     limits: Limits
     threads: int
-    reader: Literal["pyav", "decord"]
     coarse_to_fine: bool
     cpu_s: float
 
