@@ -15,6 +15,7 @@ const ADVICE = {
   "over-limit": SMALLER, "body-too-large": SMALLER, "upload-too-slow": SMALLER,
   "decode-timeout": SHORTER, "infer-timeout": SHORTER, "out-of-time": SHORTER,
   "busy": WAIT, "not-ready": WAIT, "triton-unavailable": WAIT, "lane-died": WAIT,
+  "decoder-out-of-memory": WAIT, "decoder-out-of-threads": WAIT,
   "unknown-model": "Reload the page: the models may have changed.",
   "unreachable": "Check the connection and whether the server runs, then try again.",
 };

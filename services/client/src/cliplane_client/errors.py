@@ -149,6 +149,14 @@ class TritonUnavailable(NotReady):
     type = "triton-unavailable"
 
 
+class DecoderOutOfMemory(NotReady):
+    type = "decoder-out-of-memory"
+
+
+class DecoderOutOfThreads(NotReady):
+    type = "decoder-out-of-threads"
+
+
 class HandoffError(NotReady):
     """Triton cannot read the server's shared memory; `Client.health` says so, videos are answered by other means."""
 

@@ -82,6 +82,14 @@ class TritonUnavailable(NotReady):
     type, title = "triton-unavailable", "The inference server does not answer"
 
 
+class DecoderOutOfMemory(NotReady):
+    type, title = "decoder-out-of-memory", "The decoder ran out of memory"
+
+
+class DecoderOutOfThreads(NotReady):
+    type, title = "decoder-out-of-threads", "The decoder could not start a thread"
+
+
 class DecodeTimeout(CliplaneError):
     status, type, title = 504, "decode-timeout", "Decoding took too long"
 

@@ -85,7 +85,9 @@ class Lane:
 
     def renew_worn_decoder(self) -> None:
         """For the end of a request: the new one starts while nobody waits for it."""
-        if self._decoder.jobs >= self.settings.decoder_max_videos:
+        if not self._decoder.is_alive():
+            self.replace_decoder("crashed")
+        elif self._decoder.jobs >= self.settings.decoder_max_videos:
             self.replace_decoder("worn-out")
 
     def replace_decoder(self, reason: str) -> None:

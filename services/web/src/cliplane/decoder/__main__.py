@@ -7,6 +7,7 @@ the address space it may have. It talks to nobody but its parent, and knows neit
 
 from __future__ import annotations
 
+import _thread
 import gc
 import mmap
 import os
@@ -22,11 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cliplane.decoder import sandbox, wire
-from cliplane.decoder.container import silence
+from cliplane.decoder.container import SHORTAGES, silence
 from cliplane.decoder.doubts import DAMAGED, left_out
 from cliplane.decoder.reader import Opener, load_reader
 from cliplane.decoder.video import Reader, VideoInfo
-from cliplane.errors import CliplaneError, OverLimit, UndecodableVideo
+from cliplane.errors import CliplaneError, DecoderOutOfMemory, DecoderOutOfThreads, UndecodableVideo
 from cliplane.sampling import View, coarse_to_fine, crop_offset, plan_views, scaled_size
 
 _SOCKET, _ERRORS = 0, 2
@@ -136,18 +137,42 @@ def _has_input() -> bool:
 
 
 def _run(open_reader: Opener, job: wire.Job, file: int, memory: npt.NDArray[np.uint8]) -> None:
-    """One job and its reports; a mistake of ours says where it is."""
+    """One job and its reports."""
     sandbox.limit_cpu(job.cpu_s)
     try:
         for report in decode(open_reader, job, file, memory, is_stopped=_has_input):
             _report(report)
-    except CliplaneError as exc:
-        _report(wire.Fault(exc.type, exc.detail))
-    except MemoryError:
-        _report(wire.Fault(OverLimit.type, "memory; CLIPLANE_DECODER_MEMORY_BYTES"))
     except Exception as exc:
-        where = f"{type(exc).__name__} at {traceback.extract_tb(exc.__traceback__)[-1]}"
-        _report(wire.Fault(CliplaneError.type, "", where))
+        _report(_fault(exc))
+
+
+def _fault(exc: Exception) -> wire.Fault:
+    """What the decoder was short of is told before what it then found wrong with the file; a mistake of ours with its
+    place."""
+    if any(isinstance(cause, SHORTAGES) for cause in _causes(exc)):
+        if _can_start_a_thread():
+            return wire.Fault(DecoderOutOfMemory.type, "CLIPLANE_DECODER_MEMORY_BYTES")
+        return wire.Fault(DecoderOutOfThreads.type, "the container's limit of processes")
+    if isinstance(exc, CliplaneError):
+        return wire.Fault(exc.type, exc.detail)
+    where = f"{type(exc).__name__} at {traceback.extract_tb(exc.__traceback__)[-1]}"
+    return wire.Fault(CliplaneError.type, "", where)
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__
+
+
+def _can_start_a_thread() -> bool:
+    """A library says either when it could not. A thread with hardly a stack needs no memory to speak of."""
+    try:
+        _thread.stack_size(2**16)
+        _thread.start_new_thread(int, ())
+    except RuntimeError:
+        return False
+    return True
 
 
 def main() -> None:

@@ -16,8 +16,9 @@ import time
 
 import structlog
 
+from cliplane import memory
 from cliplane.decoder import sandbox, wire
-from cliplane.errors import CliplaneError, DecoderCrashed, DecodeTimeout
+from cliplane.errors import CliplaneError, DecoderCrashed, DecoderOutOfMemory, DecodeTimeout, NotReady
 from cliplane.region import Region
 
 log = structlog.get_logger()
@@ -45,6 +46,7 @@ class Decoder:
         self.jobs = 0
         self.busy = False
         self._stopping = False
+        self._oom_kills = 0
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -57,6 +59,7 @@ class Decoder:
         """
         self.jobs += 1
         self.busy = True
+        self._oom_kills = memory.oom_kills()
         self._transcript = wire.Transcript(job)
         with open(path, "rb") as file:
             self._send(job, file.fileno())
@@ -92,6 +95,7 @@ class Decoder:
 
         Raises:
             DecoderCrashed: it died in the middle of the job, or what it said was no report.
+            DecoderOutOfMemory: it ran out of memory, by itself or with the container.
             DecodeTimeout: it used up its CPU time.
             CliplaneError: what it found wrong with the file.
         """
@@ -105,7 +109,10 @@ class Decoder:
         if isinstance(report, wire.Fault):
             if report.where:
                 log.error("decoder_failed", where=report.where)
-            raise wire.FAULTS[report.error](report.detail)
+            error = wire.FAULTS[report.error](report.detail)
+            if isinstance(error, NotReady):
+                self.kill()  # what it has left may be too little for the next video as well
+            raise error
         return report
 
     def is_alive(self) -> bool:
@@ -140,6 +147,8 @@ class Decoder:
             return DecoderCrashed("it closed its socket")
         if -code == signal.SIGXCPU:
             return DecodeTimeout("CPU time; CLIPLANE_REQUEST_TIMEOUT_S")
+        if -code == signal.SIGKILL and memory.oom_kills() > self._oom_kills:
+            return DecoderOutOfMemory("the container's limit of memory")
         return DecoderCrashed(f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}")
 
     def _send(self, order: wire.Order, *files: int) -> None:

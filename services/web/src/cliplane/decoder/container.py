@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from functools import cache
 
 import av
@@ -36,6 +37,21 @@ _PROTOCOLS = "fd,subfile"
 
 LIBRARY_ERRORS = (av.FFmpegError, ValueError, ArithmeticError, OSError)
 """What PyAV raises over a broken file. ValueError is its own, for numbers and codecs that FFmpeg let pass."""
+
+
+SHORTAGES = (MemoryError, BlockingIOError)
+"""What of these is no fault of the file: there was no memory, or no thread (FFmpeg: ENOMEM, EAGAIN)."""
+
+
+@contextlib.contextmanager
+def until_it_breaks() -> Iterator[None]:
+    """What the file is cut off with ends the block, without an error; a shortage does not."""
+    try:
+        yield
+    except SHORTAGES:
+        raise
+    except LIBRARY_ERRORS:
+        pass
 
 
 def silence() -> None:

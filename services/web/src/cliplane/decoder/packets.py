@@ -3,7 +3,6 @@ frame, by a look at both ends where the headers then prove right, else by one pa
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 from array import array
@@ -15,7 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from cliplane.decoder import timeline
-from cliplane.decoder.container import LIBRARY_ERRORS, byte_size
+from cliplane.decoder.container import LIBRARY_ERRORS, byte_size, until_it_breaks
 from cliplane.decoder.doubts import of_timeline
 from cliplane.decoder.timeline import UNKNOWN, Clock, Packets, Timeline
 from cliplane.decoder.wire import Doubt
@@ -107,7 +106,7 @@ def goes_from_start(container: InputContainer) -> bool:
 def _of(packets: Iterable[Packet[VideoStream]]) -> Packets:
     columns = [array("q") for _ in range(5)]
     is_whole = True
-    with contextlib.suppress(*LIBRARY_ERRORS):  # cut off in the middle of something: what came before it counts
+    with until_it_breaks():  # cut off in the middle of something: what came before it counts
         for packet in packets:
             if not packet.size:  # the end
                 continue
@@ -136,7 +135,7 @@ def rewind(container: InputContainer, stream: VideoStream) -> None:
     """
     try:
         if not goes_by_bytes(container) and not goes_from_start(container):
-            with contextlib.suppress(*LIBRARY_ERRORS):
+            with until_it_breaks():
                 container.seek(min(stream.start_time or 0, 0), stream=stream, backward=True)
                 return
         container.seek(0, unsupported_byte_offset=True)
@@ -147,7 +146,7 @@ def rewind(container: InputContainer, stream: VideoStream) -> None:
 def first_keyframe(container: InputContainer, stream: VideoStream) -> bytes:
     """The beginning of the first keyframe's packet, before its picture; empty: there is none."""
     rewind(container, stream)
-    with contextlib.suppress(*LIBRARY_ERRORS):
+    with until_it_breaks():
         for packet in itertools.islice(container.demux(stream), _FIRST_KEYFRAME):
             if packet.is_keyframe:
                 return bytes(memoryview(packet)[:_HEADERS_BYTES])

@@ -4,7 +4,6 @@ behind packets that cannot be decoded. Which picture a frame number wants is not
 from __future__ import annotations
 
 import bisect
-import contextlib
 import math
 from collections import deque
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from cliplane.decoder.container import LIBRARY_ERRORS
+from cliplane.decoder.container import LIBRARY_ERRORS, SHORTAGES, until_it_breaks
 from cliplane.decoder.packets import goes_by_bytes, goes_from_start, rewind
 from cliplane.decoder.timeline import Timeline
 from cliplane.errors import UndecodableVideo
@@ -150,6 +149,8 @@ class Pictures:
                 codec.skip_frame = "DEFAULT" if self._is_needed(time) else "NONREF"
             try:
                 frames = packet.decode()
+            except SHORTAGES:
+                raise
             except LIBRARY_ERRORS:
                 if time is not None:
                     self.lost.append(time)
@@ -166,7 +167,7 @@ class Pictures:
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         # Cut off in the middle of something: what is missing is seen by the times that do not come.
-        with contextlib.suppress(*LIBRARY_ERRORS):
+        with until_it_breaks():
             yield from self._container.demux(self._stream)
 
     def _time(self, packet: Packet[VideoStream]) -> int | None:

@@ -12,7 +12,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from cliplane.errors import CliplaneError, OverLimit, UndecodableVideo, UnsupportedCodec
+from cliplane.errors import (
+    CliplaneError,
+    DecoderOutOfMemory,
+    DecoderOutOfThreads,
+    OverLimit,
+    UndecodableVideo,
+    UnsupportedCodec,
+)
 from cliplane.media import Limits, Span
 from cliplane.sampling import Sampling
 
@@ -24,7 +31,14 @@ DETAIL_LENGTH = 300
 _MOST_DOUBTS = 16
 """Beside one for each view."""
 
-_CAN_SAY: tuple[type[CliplaneError], ...] = (UndecodableVideo, UnsupportedCodec, OverLimit, CliplaneError)
+_CAN_SAY: tuple[type[CliplaneError], ...] = (
+    UndecodableVideo,
+    UnsupportedCodec,
+    OverLimit,
+    DecoderOutOfMemory,
+    DecoderOutOfThreads,
+    CliplaneError,
+)
 FAULTS = {error.type: error for error in _CAN_SAY}
 """What a decoder may say is wrong. It has no word in anything else: not in Triton's state, not in the query."""
 
