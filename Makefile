@@ -18,11 +18,11 @@ export IMAGE_TAG := $(TAG)
 BUILD = docker build -q -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
 # An image that was loaded (`docker load`) is not built anew without internet.
 BUILD_OR_HAVE = $(BUILD) || { docker image inspect cliplane-$(1):$(TAG) >/dev/null && echo "cliplane-$(1):$(TAG) is used as it is"; }
-SHELLS = .ci/run .ci/engine .ci/tools .ci/readme host/* services/triton/export/run
+SHELLS = .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle host/* services/triton/export/run
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up doctor down logs ps test fuzz bench model engines model-rm test-models test-bench test-readme study smoke lint fmt unit shell clean lock
+.PHONY: help up doctor down logs ps test fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -53,6 +53,10 @@ shell: ## a shell in the web container
 clean: down ## remove the stack, its images and what the tests left
 	-docker image rm $(foreach name,web triton test,cliplane-$(name):$(TAG))
 	rm -rf .venv artifacts
+
+bundle: ## all that a host without internet needs, in one file (SIGN_KEY=key.pem signs it)
+	$(COMPOSE) build -q
+	@host/bundle
 
 ##@ Models
 
@@ -96,6 +100,9 @@ test: ## build, start a stack for the tests, run all of them in their container,
 
 test-readme: ## run README's commands, as they stand, in a clean clone
 	@.ci/readme
+
+test-bundle: ## a bundle is made, refused where a byte is flipped, and installed without a network
+	@.ci/bundle
 
 test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (builds an image of 7 GB)
 	$(call BUILD,exporter)
