@@ -71,6 +71,7 @@ def encode(
     pixels: str = "yuv420p",
     muxer: dict[str, str] | None = None,
     metadata: dict[str, str] | None = None,
+    pixel_aspect: Fraction | None = None,
 ) -> bytes:
     """A file of these frames; `options` are the encoder's, `muxer` the container's."""
     with (
@@ -84,6 +85,8 @@ def encode(
                 stream = cast(av.VideoStream, output.add_stream(codec, rate=Fraction(fps), options=options or {}))
                 stream.height, stream.width = frame.shape[:2]
                 stream.pix_fmt = pixels
+                if pixel_aspect:
+                    stream.codec_context.sample_aspect_ratio = pixel_aspect
             output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         assert stream is not None
         output.mux(stream.encode())
@@ -121,14 +124,22 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple
         start = stop
 
 
-def irregular(times_ms: list[int], **move: object) -> bytes:
-    """A Matroska file whose frames are shown at these times."""
+def timed(
+    frames: Iterator[np.ndarray],
+    times_ms: list[int],
+    *,
+    container: str = "matroska",
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
+    muxer: dict[str, str] | None = None,
+) -> bytes:
+    """A file whose frames are shown at these times."""
     file = io.BytesIO()
-    with av.open(file, "w", format="matroska") as output:
-        stream = output.add_stream("libx264", rate=25)
+    with av.open(file, "w", format=container, options=muxer or {}) as output:
+        stream: Any = output.add_stream(codec, rate=25, options=options or {})
         stream.codec_context.time_base = Fraction(1, 1000)
         stream.pix_fmt = "yuv420p"
-        for time_ms, frame in zip(times_ms, moving_camera("pan_right", frames=len(times_ms), **move), strict=True):  # type: ignore[arg-type]
+        for time_ms, frame in zip(times_ms, frames, strict=True):
             if not stream.codec_context.is_open:
                 stream.height, stream.width = frame.shape[:2]
             picture_ = av.VideoFrame.from_ndarray(frame, format="rgb24")
@@ -136,6 +147,11 @@ def irregular(times_ms: list[int], **move: object) -> bytes:
             output.mux(stream.encode(picture_))
         output.mux(stream.encode())
     return file.getvalue()
+
+
+def irregular(times_ms: list[int], **move: object) -> bytes:
+    """A Matroska file of a pan whose frames are shown at these times."""
+    return timed(moving_camera("pan_right", frames=len(times_ms), **move), times_ms)  # type: ignore[arg-type]
 
 
 def turned(degrees: int, **move: Any) -> bytes:

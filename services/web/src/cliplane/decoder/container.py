@@ -89,18 +89,18 @@ def open_container(file: int, span: Span | None, limits: Limits) -> tuple[InputC
         name = sniff(_head(file, span))
     except NotAVideo as exc:
         raise UndecodableVideo("it is no container that is known here") from exc
-    demuxer = _DEMUXERS.get(name, name)
+    format_ = _DEMUXERS.get(name, name)
     allowed = [codec for codec in limits.codecs.split(",") if codec in CONTAINERS[name]]
     options = {
         "fd": str(file),
         "protocol_whitelist": _PROTOCOLS,
-        "format_whitelist": ContainerFormat(demuxer, "r").name,
+        "format_whitelist": ContainerFormat(format_, "r").name,
         "codec_whitelist": ",".join(decoder for codec in allowed for decoder in _decoders().get(codec, [])) or "none",
     }
     url = "fd:" if span is None else f"subfile,,start,{span.start},end,{span.end},,:fd:"
     try:
         os.lseek(file, 0, os.SEEK_SET)  # where an earlier opening has left it
-        container = av.open(url, format=demuxer, options=options)
+        container = av.open(url, format=format_, options=options)
     except LIBRARY_ERRORS as exc:
         raise UndecodableVideo("the container's headers cannot be read") from exc
     try:
@@ -141,6 +141,11 @@ def _checked(container: InputContainer, name: str, allowed: list[str], limits: L
     if stream.width * stream.height > limits.max_pixels:
         raise OverLimit(f"{stream.width}x{stream.height} pixels; CLIPLANE_MAX_PIXELS={limits.max_pixels}")
     return stream
+
+
+def demuxer(container: InputContainer) -> str:
+    """FFmpeg's first name of the container's demuxer: "mov", "matroska" …"""
+    return container.format.name.partition(",")[0]
 
 
 def codec_name(stream: VideoStream) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import decord
 
-from cliplane.decoder.container import byte_size, codec_name, open_container
+from cliplane.decoder.container import byte_size, codec_name, demuxer, open_container
 from cliplane.decoder.orientation import Orientation
 from cliplane.decoder.packets import read_timeline
 from cliplane.decoder.video import Frame, VideoInfo
@@ -45,7 +45,7 @@ class DecordReader:
         with container:
             timeline, self.doubts = read_timeline(container, stream, file, span, limits)
             codec = codec_name(stream)
-            if container.format.name == "mpegts":
+            if demuxer(container) == "mpegts":
                 # It cannot seek to the first frame of one that has B-frames.
                 raise UndecodableVideo("CLIPLANE_READER=decord does not read MPEG-TS")
         decord.logging.set_level(decord.logging.QUIET)

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from cliplane.decoder import timeline
-from cliplane.decoder.container import LIBRARY_ERRORS, byte_size, until_it_breaks
+from cliplane.decoder.container import LIBRARY_ERRORS, byte_size, demuxer, until_it_breaks
 from cliplane.decoder.doubts import of_timeline
 from cliplane.decoder.timeline import UNKNOWN, Clock, Packets, Timeline
 from cliplane.decoder.wire import Doubt
@@ -24,7 +24,7 @@ from cliplane.media import Limits, Span
 _LEAPS = {"mpegts", "mpeg", "flv"}
 """Containers that are cut out of what is sent and joined without a thought: their clock may leap."""
 
-_BY_BYTES = {"mpegts", "mpeg"}
+_BY_BYTES = {"mpegts", "mpeg", "flv"}
 _FROM_START = {"h264", "hevc", "gif", "apng", "webp_anim"}
 """Without times, or with pictures that stand on all those before them: there is no keyframe to go to."""
 
@@ -32,7 +32,11 @@ _RAW = {"h264", "hevc"}
 _IN_ORDER_OF_DECODING = {"avi", *_RAW}
 """Containers without times of showing: FFmpeg makes some up, and for B-frames they are wrong."""
 
-_SAY_DURATION = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
+_SAY_DURATION = {"mov", "matroska", "avi"}
+
+_INDEXED = {"mov", "avi"}
+_LOOKED_INTO = {*_INDEXED, "matroska"}
+"""Containers whose headers may prove right, so that not all packets are read."""
 
 _HEAD_PACKETS = 64
 _FIRST_KEYFRAME, _HEADERS_BYTES = 1000, 4096
@@ -70,7 +74,7 @@ def read_timeline(
 
 def _said_s(container: InputContainer, stream: VideoStream) -> float:
     """The duration in the header; 0 where it says none of the video's, or FFmpeg has estimated it."""
-    if container.format.name not in _SAY_DURATION:
+    if demuxer(container) not in _SAY_DURATION:
         return 0.0
     if stream.duration:
         return float(stream.duration * stream.time_base)
@@ -79,7 +83,7 @@ def _said_s(container: InputContainer, stream: VideoStream) -> float:
 
 
 def _clock(container: InputContainer, stream: VideoStream) -> Clock:
-    name = container.format.name
+    name = demuxer(container)
     fps, time_base_s = float(stream.average_rate or 0), float(stream.time_base)
     # A raw stream's is the demuxer's own, DV's as many as there can be.
     if not fps or name in _RAW or round(fps * time_base_s, 9) == 1:
@@ -95,12 +99,12 @@ def _clock(container: InputContainer, stream: VideoStream) -> Clock:
 
 def goes_by_bytes(container: InputContainer) -> bool:
     """Whether a place in the file is found by its byte, whatever the clock says there."""
-    return container.format.name in _BY_BYTES
+    return demuxer(container) in _BY_BYTES
 
 
 def goes_from_start(container: InputContainer) -> bool:
     """Whether there is no other place to go to."""
-    return container.format.name in _FROM_START
+    return demuxer(container) in _FROM_START
 
 
 def _of(packets: Iterable[Packet[VideoStream]]) -> Packets:
@@ -122,7 +126,8 @@ def _of(packets: Iterable[Packet[VideoStream]]) -> Packets:
 
 
 def _all(container: InputContainer, stream: VideoStream, limits: Limits) -> Packets:
-    if not goes_from_start(container):  # raw streams have times only until the first seek, and nothing is read yet
+    # Where nothing is read yet: FFmpeg's own index may lead elsewhere, and raw streams have times until the first seek.
+    if demuxer(container) in _LOOKED_INTO:
         rewind(container, stream)
     return _of(itertools.islice(container.demux(stream), limits.max_frames + 2))
 
@@ -173,10 +178,10 @@ def _by_index(
 ) -> Timeline | None:
     """Where the container lists every frame's place, as MP4's and AVI's do, and the file reaches that far."""
     index = stream.index_entries
-    name = container.format.name
+    name = demuxer(container)
     size = byte_size(file, span)
     count = len(index)
-    if count < 2 or name not in ("mov,mp4,m4a,3gp,3g2,mj2", "avi"):
+    if count < 2 or name not in _INDEXED:
         return None
     last = index[count - 1]
     if last.pos + last.size > size:
@@ -240,7 +245,7 @@ def _has_fragments(file: int, span: Span | None) -> bool:
 
 def _by_both_ends(container: InputContainer, stream: VideoStream, clock: Clock, limits: Limits) -> Timeline | None:
     """Where Matroska's headers say a rate and a duration, and the first and the last packets agree with both."""
-    if container.format.name != "matroska,webm" or not clock.fps or not container.duration:
+    if demuxer(container) != "matroska" or not clock.fps or not container.duration:
         return None
     if not stream.average_rate or stream.average_rate != stream.base_rate:
         return None

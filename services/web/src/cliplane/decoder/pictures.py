@@ -30,7 +30,8 @@ _SEEK_WITHOUT_INDEX_S = 8.0
 
 
 class Pictures:
-    """Of one open stream. Times are those of the timeline; `lost` are those of packets that could not be decoded."""
+    """Of one open stream. Times are those of the timeline; `lost` are those of packets that could not be
+    decoded, or not wholly."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, timeline: Timeline) -> None:
         self._container, self._stream, self._timeline = container, stream, timeline
@@ -138,15 +139,20 @@ class Pictures:
 
     def _decode(self) -> Iterator[VideoFrame]:
         """All pictures from here on, but for those that are not needed, neither here nor by other pictures."""
-        codec = self._stream.codec_context
+        codec, in_order = self._stream.codec_context, self._timeline.is_in_order_of_decoding
         for packet in self._packets():
             time = None
-            if packet.size:
-                time = self._time(packet)
+            if packet.size and (own := self._own_time(packet)) is not None:
+                time = self._timeline.place(packet.pos, own)
                 if time is None:
                     continue
                 packet.pts = time
-                codec.skip_frame = "DEFAULT" if self._is_needed(time) else "NONREF"
+                if in_order:
+                    self._sent.append(time)
+                # The demuxer has a part of it only; or it is the last one before a join, which looks the same.
+                if packet.is_corrupt and not self._timeline.leaps:
+                    self.lost.append(time)
+            codec.skip_frame = "DEFAULT" if time is None or self._is_needed(time) else "NONREF"
             try:
                 frames = packet.decode()
             except SHORTAGES:
@@ -154,14 +160,14 @@ class Pictures:
             except LIBRARY_ERRORS:
                 if time is not None:
                     self.lost.append(time)
-                    if self._timeline.is_in_order_of_decoding:
+                    if in_order:
                         self._sent.remove(time)
                 continue
             for frame in frames:
                 if isinstance(frame, VideoFrame):
                     self.count += 1
-                    if self._timeline.is_in_order_of_decoding:
-                        frame.pts = self._sent.popleft() if self._sent else frame.pts
+                    if in_order and self._sent:
+                        frame.pts = self._sent.popleft()
                     if frame.pts is not None:
                         yield frame
 
@@ -170,20 +176,15 @@ class Pictures:
         with until_it_breaks():
             yield from self._container.demux(self._stream)
 
-    def _time(self, packet: Packet[VideoStream]) -> int | None:
-        """When the packet's picture is shown; None: it cannot be decoded."""
-        in_order = self._timeline.is_in_order_of_decoding
-        time = packet.dts if in_order or packet.pts is None else packet.pts
-        times = self._timeline.times
-        if time is None and times is not None and self._read < len(times):
-            time = int(times[self._read])
+    def _own_time(self, packet: Packet[VideoStream]) -> int | None:
+        """What the file says; of a raw stream's packets, which have no times, that of the picture in turn."""
+        if not self._timeline.is_in_order_of_decoding:
+            return packet.dts if packet.pts is None else packet.pts
+        times, number = self._timeline.times, self._read
         self._read += 1
-        if time is None:
-            return None
-        placed = self._timeline.place(packet.pos, time)
-        if in_order and placed is not None:
-            self._sent.append(placed)
-        return placed
+        if packet.dts is None and times is not None and number < len(times):
+            return int(times[number])
+        return packet.dts
 
     def _is_needed(self, time: int) -> bool:
         return self._needed is None or self._number(time) in self._needed

@@ -136,7 +136,7 @@ class PyavReader:
             raise UndecodableVideo("a frame cannot be decoded")
         time, expected = time_of(picture), self._timeline.shown_at(self._time(number))
         is_other = expected is not None and abs(time - expected) > self._timeline.interval / 2
-        if is_other or picture.is_corrupt or any(time < lost <= latest for lost in self._pictures.lost):
+        if is_other or picture.is_corrupt or any(time <= lost <= latest for lost in self._pictures.lost):
             self.lost.add(number)
         return picture
 

@@ -1,0 +1,336 @@
+"""The corpus: one entry a file, how it is made, what is right, and why it is here.
+
+`SEQ` is a camera that pans to the left for 4 s, then tilts up for 4 s, at 25 frames a second: a part that is not looked
+at, or looked at twice, shows in the views.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from tests import media
+from tests.corpus import rewriting as re
+
+WIDTH, HEIGHT = 256, 192
+SEQ = ("pan_left", "pan_left", "tilt_up", "tilt_up")
+PAN, TILT = ("pan_left",) * 4, ("tilt_up",) * 4
+ONE, W = 1 << 16, 1 << 30
+
+
+@dataclass(frozen=True)
+class File:
+    """`labels` of the four views in order; `seconds`, `frames` and `size` as answered; `warnings` that must be there,
+    and no others may."""
+
+    name: str
+    why: str
+    make: Callable[[], bytes]
+    labels: tuple[str, ...] = SEQ
+    seconds: float = 8
+    frames: int = 200
+    size: tuple[int, int] = (WIDTH, HEIGHT)
+    warnings: tuple[str, ...] = ()
+
+
+@cache
+def _pictures() -> tuple[np.ndarray, ...]:
+    moves = (media.moving_camera(label, frames=100, width=WIDTH, height=HEIGHT) for label in ("pan_left", "tilt_up"))
+    return tuple(itertools.chain(*moves))
+
+
+def pictures(start: int = 0, end: int = 200, step: int = 1) -> Iterator[np.ndarray]:
+    """Some pictures of `SEQ`."""
+    return iter(_pictures()[start:end:step])
+
+
+@cache
+def seq(container: str = "mp4", codec: str = "libx264", *, gop: int = 50, b_frames: int = 2) -> bytes:
+    """`SEQ` in H.264 or another codec."""
+    options = {"g": str(gop), "bf": str(b_frames), "preset": "veryfast", "x264-params": "scenecut=0"}
+    return media.encode(pictures(), container=container, codec=codec, options=options if codec == "libx264" else {})
+
+
+@cache
+def part(start: int, end: int, container: str = "mp4") -> bytes:
+    """Pictures `start` to `end` of `SEQ`, as a recording of its own."""
+    return media.encode(pictures(start, end), container=container, options={"g": "50", "preset": "veryfast"})
+
+
+def made(container: str, codec: str, pixels: str = "yuv420p", **options: str) -> Callable[[], bytes]:
+    """`SEQ` by one of FFmpeg's muxers and encoders."""
+    return lambda: media.encode(pictures(), container=container, codec=codec, pixels=pixels, options=options)
+
+
+def browser(codec: str, container: str, **options: str) -> bytes:
+    """Uneven times, no rate and no duration in the header: what MediaRecorder writes."""
+    rng = random.Random(codec)
+    times = [40 * n + rng.randrange(28) for n in range(200)]
+    data = media.timed(pictures(), times, container=container, codec=codec, options=options, muxer={"live": "1"})
+    return re.without_rate(data)
+
+
+def field_rate_avi() -> bytes:
+    """H.264 as FFmpeg copies it into AVI: at the rate of fields, every second place empty."""
+
+    def change(_: int, packet: re.Packet) -> re.Packet:
+        packet.pts, packet.dts = 2 * packet.pts + 1024, 2 * packet.dts + 1024
+        return packet
+
+    data = media.encode(pictures(), fps=50, options={"g": "50", "bf": "2", "preset": "veryfast"})
+    return re.remuxed(data, "avi", change=change, codec_filter="h264_mp4toannexb")
+
+
+def gif_size() -> Iterator[np.ndarray]:
+    return (picture[::2, ::2] for picture in pictures(step=2))
+
+
+def dv() -> bytes:
+    """DV's pictures are 720 × 576; PAL's pixels are wider than high."""
+    row, column = np.arange(576) * HEIGHT // 576, np.arange(720) * WIDTH // 720
+    return media.encode((picture[row][:, column] for picture in pictures(step=4)), container="dv", codec="dvvideo")
+
+
+def anamorphic() -> bytes:
+    return media.encode(pictures(0, 100), pixel_aspect=Fraction(4, 3))
+
+
+def damaged_stream() -> bytes:
+    """A transport stream that lost every 97th packet on its way."""
+    whole = seq("mpegts")
+    packets = [whole[k : k + 188] for k in range(0, len(whole), 188)]
+    return b"".join(packet for n, packet in enumerate(packets) if n < 20 or n % 97)
+
+
+def turned(matrix: tuple[int, int, int, int]) -> Callable[[], bytes]:
+    """Tilt_up stored so that this matrix (a, b, c, d) gives it back."""
+    a, b, c, d = matrix
+    full = (a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, W)
+
+    def stored(picture: np.ndarray) -> np.ndarray:
+        turned = picture.transpose(1, 0, 2)[:: c or 1, :: b or 1] if b or c else picture[:: d or 1, :: a or 1]
+        return np.ascontiguousarray(turned)
+
+    def make() -> bytes:
+        data = media.encode(map(stored, pictures(100, 200)), options={"preset": "veryfast", "bf": "0"})
+        return re.remuxed(data, "mp4", matrix=full)
+
+    return make
+
+
+HALF: dict[str, Any] = {"seconds": 4, "frames": 100}
+
+FILES: tuple[File, ...] = (
+    File("plain.mp4", "the yardstick", seq),
+    # The packets outrank the headers
+    File(
+        "browser_vp8.webm",
+        "MediaRecorder: seen as 1000 fps",
+        lambda: browser("libvpx", "webm", deadline="realtime"),
+        warnings=("rate-contradicted",),
+    ),
+    File(
+        "browser_vp9.webm",
+        "MediaRecorder of Firefox",
+        lambda: browser("libvpx-vp9", "webm", deadline="realtime", **{"cpu-used": "8"}),
+        warnings=("rate-contradicted",),
+    ),
+    File(
+        "browser_h264.mkv",
+        "MediaRecorder of Chromium",
+        lambda: browser("libx264", "matroska", bf="0", preset="veryfast"),
+        warnings=("rate-contradicted",),
+    ),
+    File(
+        "h264.avi",
+        "copied into AVI by FFmpeg: the field rate, no times of showing",
+        field_rate_avi,
+    ),
+    File(
+        "mdhd_short.mp4",
+        "mdhd's duration in the movie's timescale",
+        lambda: re.with_media_duration(seq(), 8000),
+        warnings=("duration-contradicted",),
+    ),
+    File(
+        "absurd_duration.mkv",
+        "refused as 9200000 s long",
+        lambda: re.with_duration(seq("matroska"), 9.2e9),
+        warnings=("duration-contradicted",),
+    ),
+    File(
+        "fragmented.mp4",
+        "a streaming recorder's: the index is in its fragments",
+        lambda: re.remuxed(seq(), "mp4", muxer={"movflags": "frag_keyframe+empty_moov"}),
+    ),
+    # Time
+    File(
+        "joined.ts",
+        "two recordings: the times start again",
+        lambda: part(0, 100, "mpegts") + part(100, 200, "mpegts"),
+        warnings=("clock-leapt",),
+    ),
+    File(
+        "joined.flv",
+        "a server's recording that was resumed",
+        lambda: re.remuxed(part(0, 100), "flv") + re.remuxed(part(100, 200), "flv")[13:],
+        warnings=("clock-leapt",),
+    ),
+    File(
+        "gap.ts",
+        "a camera that was away for a minute",
+        lambda: part(0, 100, "mpegts") + re.remuxed(part(100, 200), "mpegts", change=re.shifted(12800 * 60)),
+        warnings=("clock-leapt",),
+    ),
+    File(
+        "wraps.ts",
+        "the clock of 33 bits ends after 26.5 hours",
+        lambda: re.remuxed(seq(), "mpegts", change=re.shifted(round((2**33 / 90000 - 3) * 12800))),
+    ),
+    File(
+        "late.ts",
+        "joined in the middle of a GOP of 4 s",
+        lambda: re.from_picture(seq("mpegts", gop=100, b_frames=0), 10),
+        labels=TILT,
+        **HALF,
+        warnings=("late-start",),
+    ),
+    File(
+        "late.mp4",
+        "the first sample is no keyframe",
+        lambda: re.remuxed(seq(gop=100, b_frames=0), "mp4", change=re.without(range(10))),
+        labels=TILT,
+        **HALF,
+        warnings=("late-start",),
+    ),
+    File(
+        "late_second.ts",
+        "the second of two recordings begins in the middle of a GOP",
+        lambda: part(0, 100, "mpegts") + re.from_picture(part(50, 200, "mpegts"), 10),
+        warnings=("clock-leapt",),
+    ),
+    File(
+        "slow_motion.mp4",
+        "240 frames a second of a slow pan",
+        lambda: media.encode((p for q in pictures(0, 50) for p in [q] * 9), fps=240, options={"preset": "veryfast"}),
+        labels=PAN,
+        seconds=1.875,
+        frames=450,
+    ),
+    File(
+        "time_lapse.mp4",
+        "5 frames a second",
+        lambda: media.encode(pictures(step=5), fps=5, options={"preset": "veryfast"}),
+        seconds=8,
+        frames=40,
+    ),
+    # As displayed
+    *(
+        File(f"turned_{k}.mp4", "a display matrix, one of eight", turned(matrix), labels=TILT, **HALF)
+        for k, matrix in enumerate(
+            [
+                (1, 0, 0, 1),
+                (0, 1, -1, 0),
+                (-1, 0, 0, -1),
+                (0, -1, 1, 0),
+                (-1, 0, 0, 1),
+                (0, 1, 1, 0),
+                (1, 0, 0, -1),
+                (0, -1, -1, 0),
+            ]
+        )
+    ),
+    File(
+        "sei_mirror.ts",
+        "H.264's own display orientation: mirrored",
+        lambda: re.remuxed(
+            part(0, 100),
+            "mpegts",
+            codec_filter="h264_mp4toannexb,h264_metadata=display_orientation=insert:flip=horizontal",
+        ),
+        labels=("pan_right",) * 4,
+        **HALF,
+    ),
+    File(
+        "anamorphic.mp4",
+        "pixels that are not square",
+        anamorphic,
+        labels=PAN,
+        size=(341, HEIGHT),
+        **HALF,
+    ),
+    # Damage
+    File(
+        "bad_packet.mp4",
+        "one packet of 200 is zeros: refused",
+        lambda: re.with_packet_of_zeros(seq(), 60),
+        warnings=("damaged",),
+    ),
+    File(
+        "bad_keyframe.mp4",
+        "the second keyframe of four is zeros",
+        lambda: re.with_packet_of_zeros(seq(), 50),
+        warnings=("damaged",),
+    ),
+    File("lost_packets.ts", "a stream that lost packets on its way", damaged_stream, warnings=("damaged",)),
+    # What may come in
+    File("avchd.mts", "a camcorder's: packets of 192 bytes", lambda: re.in_packets_of(192, seq("mpegts"))),
+    File("dvb.ts", "packets of 204 bytes", lambda: re.in_packets_of(204, seq("mpegts"))),
+    File("cut.ts", "begins in the middle of a packet", lambda: seq("mpegts")[100:]),
+    File("cover_first.mkv", "a cover stored before the video", lambda: re.cover_first(seq())),
+    File("field_recorder.mov", "16 mono tracks", lambda: re.with_audio_tracks(seq(), 16)),
+    File("h264.flv", "a screen recorder's", lambda: re.remuxed(seq(), "flv")),
+    File("old.flv", "Sorenson's H.263", made("flv", "flv", b="1500k")),
+    File("dvd.mpg", "MPEG-2 in MPEG-PS", made("vob", "mpeg2video", b="2000k")),
+    File("windows.wmv", "WMV 2 in ASF", made("asf", "wmv2", b="2000k")),
+    File("vp8.ogg", "VP8 in Ogg", made("ogg", "libvpx", deadline="realtime")),
+    File("editor.mxf", "MPEG-2 in MXF", made("mxf", "mpeg2video", b="2000k")),
+    File("camera.dv", "DV, PAL", dv, labels=SEQ, seconds=2, frames=50, size=(768, 576)),
+    File(
+        "raw.h264",
+        "no container: no times at all",
+        lambda: re.remuxed(seq(), "h264", codec_filter="h264_mp4toannexb"),
+        warnings=("rate-assumed",),
+    ),
+    File(
+        "raw.hevc",
+        "no container",
+        made("hevc", "libx265", preset="ultrafast", **{"x265-params": "log-level=none"}),
+        warnings=("rate-assumed",),
+    ),
+    File("vp9.ivf", "IVF", made("ivf", "libvpx-vp9", deadline="realtime", **{"cpu-used": "8"})),
+    File(
+        "moving.gif",
+        "GIF, 12.5 a second",
+        lambda: media.encode(gif_size(), container="gif", codec="gif", pixels="rgb8", fps=Fraction(25, 2)),
+        frames=100,
+        size=(128, 96),
+    ),
+    File(
+        "moving.png",
+        "animated PNG",
+        lambda: media.encode(gif_size(), container="apng", codec="apng", pixels="rgb24", fps=Fraction(25, 2)),
+        frames=100,
+        size=(128, 96),
+    ),
+    File(
+        "moving.webp",
+        "animated WebP",
+        lambda: media.encode(gif_size(), container="webp", codec="libwebp_anim", fps=Fraction(25, 2)),
+        frames=100,
+        size=(128, 96),
+    ),
+    File("lossless.mkv", "FFV1", made("matroska", "ffv1")),
+    File("huffyuv.avi", "HuffYUV", made("avi", "huffyuv", "yuv422p")),
+    File("mjpeg.avi", "Motion JPEG", made("avi", "mjpeg", "yuvj420p")),
+    File("b_frames.avi", "MPEG-4 with B-frames: AVI has no times of showing", made("avi", "mpeg4", bf="2", b="2000k")),
+    File("edit.mov", "ProRes", made("mov", "prores_ks", "yuv422p10le")),
+    File("dnxhr.mov", "DNxHR", made("mov", "dnxhd", "yuv422p", profile="dnxhr_lb")),
+)
