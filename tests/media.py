@@ -187,6 +187,14 @@ def remuxed(
     return file.getvalue()
 
 
+def leaping(packet: Packet[Any]) -> bool:
+    """For `remuxed`: after its first second the file's clock leaps by five."""
+    leap = round(5 / packet.time_base)
+    if packet.pts is not None and packet.dts is not None and packet.pts * packet.time_base >= 1:
+        packet.pts, packet.dts = packet.pts + leap, packet.dts + leap
+    return True
+
+
 def covered(source: bytes) -> bytes:
     """A Matroska file of the same packets, with a cover before them."""
     picture = next(moving_camera("static", frames=1))

@@ -1,26 +1,50 @@
 // The page: takes videos, sends one after the other, and wires what `upload.js` hears to what `card.js` shows.
 import { Card } from "./card.js";
+import { authorization, hasKey, keep } from "./key.js";
 import { shrink } from "./shrink.js";
 import { measureUplink, upload, uplinkOf } from "./upload.js";
+import { samplingInWords } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const waiting = [];
-const shortSides = new Map(); // by model
+const models = new Map(); // by name
 let isSending = false;
 let uplink = 0; // bytes a second; 0: not known yet
 
 async function loadModels() {
-  const answer = await fetch("v1/models").catch(() => null);
+  const answer = await fetch("v1/models", { headers: authorization() }).catch(() => null);
+  if (answer?.status === 401) {
+    askForKey();
+    return;
+  }
   if (!answer?.ok) {
     $("notice").textContent = "The models cannot be listed yet: is Triton still starting? Reload in a moment.";
     return;
   }
-  const { models, default: usual } = await answer.json();
-  for (const model of models) {
-    shortSides.set(model.name, model.sampling.short_side);
+  $("sign-in").hidden = true;
+  $("notice").textContent = "";
+  const { models: offered, default: usual } = await answer.json();
+  $("model").replaceChildren();
+  for (const model of offered) {
+    models.set(model.name, model);
     $("model").add(new Option(model.name, model.name, model.name === usual, model.name === usual));
   }
+  showModel();
 }
+
+function showModel() {
+  const { description, sampling } = models.get($("model").value) ?? {};
+  $("model-card").textContent = sampling ? [description, samplingInWords(sampling)].filter(Boolean).join(". ") : "";
+}
+
+function askForKey() {
+  $("notice").textContent = hasKey() ? "The server does not accept this key." : "This server asks for a key.";
+  $("sign-in").hidden = false;
+  $("key").focus();
+}
+
+/** What a label means, or "". */
+const meaning = (model, label) => models.get(model)?.descriptions?.[label] ?? "";
 
 function query() {
   const chosen = new URLSearchParams();
@@ -32,7 +56,7 @@ function query() {
 
 function add(files) {
   for (const file of files) {
-    const job = { file, query: query(), mode: $("shrink").value, card: new Card(file) };
+    const job = { file, query: query(), mode: $("shrink").value, card: new Card(file, meaning) };
     job.card.onCancel = () => {
       waiting.splice(waiting.indexOf(job), 1);
       job.card.say("Cancelled.");
@@ -58,7 +82,7 @@ async function sendNext() {
 
 /** What to send for a job; null where it was cancelled meanwhile. */
 async function shrunk({ file, mode, query, card }) {
-  const shortSide = shortSides.get(query.get("model"));
+  const shortSide = models.get(query.get("model"))?.sampling.short_side;
   if (!shortSide) return file; // the models could not be listed
   const abort = new AbortController();
   const cancelled = new Promise((_, leave) => {
@@ -84,6 +108,10 @@ async function sent({ query, card }, body) {
     card.onCancel = upload(body, query, {
       ...listeners,
       ended,
+      failed: (problem) => {
+        if (problem.status === 401) askForKey();
+        listeners.failed(problem);
+      },
       result: (result) => {
         uplink = uplinkOf(result, body.size) || uplink;
         listeners.result(result);
@@ -98,6 +126,18 @@ $("form").onsubmit = (event) => {
   $("files").value = ""; // and the choices stay for the next ones
   $("chosen").textContent = "Drop videos here, or choose some";
 };
+$("sign-in").onsubmit = (event) => {
+  event.preventDefault();
+  keep($("key").value.trim());
+  $("key").value = "";
+  loadModels();
+};
+$("example").onclick = async () => {
+  const answer = await fetch("example.mp4").catch(() => null);
+  if (answer?.ok) add([new File([await answer.blob()], "example.mp4", { type: "video/mp4" })]);
+  else $("notice").textContent = "The example cannot be fetched. Check the connection and try again.";
+};
+$("model").onchange = showModel;
 $("files").onchange = () => {
   const names = [...$("files").files].map((file) => file.name);
   $("chosen").textContent = names.join(", ") || "Drop videos here, or choose some";

@@ -1,4 +1,6 @@
 // One video on the page: its preview, its progress, its result.
+import { hasKey } from "./key.js";
+import { warningInWords } from "./words.js";
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
 const percent = (score) => `${(100 * score).toFixed(1)} %`;
@@ -16,15 +18,19 @@ const ADVICE = {
   "decode-timeout": SHORTER, "infer-timeout": SHORTER, "out-of-time": SHORTER,
   "busy": WAIT, "not-ready": WAIT, "triton-unavailable": WAIT, "lane-died": WAIT,
   "decoder-out-of-memory": WAIT, "decoder-out-of-threads": WAIT,
+  "unauthorized": "Sign in with a key, then try again.",
   "unknown-model": "Reload the page: the models may have changed.",
   "unreachable": "Check the connection and whether the server runs, then try again.",
 };
 
 export class Card {
-  constructor(file) {
+  /** `meaning(model, label)`: what a label means, or "". */
+  constructor(file, meaning) {
     this.file = file;
+    this.meaning = meaning;
     this.element = document.getElementById("video").content.firstElementChild.cloneNode(true);
     this.views = [];
+    this.warnings = [];
     this.durationS = 0;
     this.$("name").textContent = file.name;
     this.$("cancel").onclick = () => this.onCancel();
@@ -70,6 +76,7 @@ export class Card {
         this.say(part < 1 ? `Uploading: ${percent(part)}` : "Decoding …");
       },
       video: (video) => { this.durationS = video.duration_s; },
+      warning: (warning) => this.showWarnings([...this.warnings, warning]),
       view: (view) => this.showView(view),
       result: (result) => this.showResult(result, query),
       failed: ({ type = "", title, detail, request_id: id }) => {
@@ -123,13 +130,26 @@ export class Card {
     const best = result.predictions[0];
     this.views = result.views;
     this.drawTimeline();
-    this.$("predictions").replaceChildren(...result.predictions.map(prediction));
+    this.showWarnings(result.warnings ?? []);
+    const means = ({ label }) => this.meaning(result.model, label);
+    this.$("predictions").replaceChildren(...result.predictions.map((one) => prediction(one, means(one))));
     this.$("views-seen").replaceChildren(...result.views.map(row));
     this.showTiming(result);
     this.$("copy").onclick = () => this.copyCurl(query);
     this.$("result").hidden = false;
     const used = result.auto ? `, ${result.auto.used} of ${result.auto.planned} views were enough` : "";
     this.say(`${best.label}, ${percent(best.score)}${result.auto?.reason === "decided" ? used : ""}`);
+  }
+
+  /** What was doubtful in the file: the labels may be wrong for it. */
+  showWarnings(warnings) {
+    this.warnings = warnings;
+    this.$("warnings").hidden = warnings.length === 0;
+    this.$("warnings").replaceChildren(...warnings.map((warning) => {
+      const item = document.createElement("li");
+      item.textContent = warningInWords(warning);
+      return item;
+    }));
   }
 
   showTiming({ timing_ms: timing, handoff }) {
@@ -155,7 +175,8 @@ export class Card {
 
   async copyCurl(query) {
     const address = new URL(`v1/classify?${query}`, location.href);
-    const command = `curl --data-binary '@${this.file.name.replaceAll("'", "'\\''")}' '${address}'`;
+    const key = hasKey() ? `-H "Authorization: Bearer $CLIPLANE_KEY" ` : "";
+    const command = `curl ${key}--data-binary '@${this.file.name.replaceAll("'", "'\\''")}' '${address}'`;
     try {
       await navigator.clipboard.writeText(command);
       this.$("copy").textContent = "Copied";
@@ -178,7 +199,7 @@ function shares(views, durationS) {
   });
 }
 
-function prediction({ label, score }) {
+function prediction({ label, score }, meaning) {
   const item = document.createElement("li");
   const [name, bar, value] = ["span", "meter", "span"].map((tag) => document.createElement(tag));
   name.textContent = label;
@@ -186,6 +207,12 @@ function prediction({ label, score }) {
   bar.setAttribute("aria-label", label);
   value.textContent = percent(score);
   item.append(name, bar, value);
+  if (meaning) {
+    const text = document.createElement("span");
+    text.className = "meaning";
+    text.textContent = meaning;
+    item.append(text);
+  }
   return item;
 }
 

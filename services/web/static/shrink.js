@@ -1,7 +1,8 @@
 // Makes a video small before its upload, by WebCodecs, where that is faster. Knows nothing of the page.
 //
 // It decides as services/client's shrinking.py does: a short side of MARGIN times what the model looks at, and every
-// frame kept, for a model's stride counts the file's frames: another frame rate would be another speed.
+// frame kept, and its time: another frame rate would be another speed. Where a clock leaps, or the beginning has no
+// keyframe, the server is to judge what the file shows: it goes as it is.
 
 const MARGIN = 1.5;
 // Bits of a pixel of a frame.
@@ -15,6 +16,8 @@ const WORTH_BYTES = 1_000_000;
 const WORTH_S = 1;
 // auto: so much of the video is shrunk before it is decided whether to go on.
 const TRIAL_S = 1.5;
+// No picture for longer: a clock that leaps, perhaps.
+const MOST_PAUSE_S = 1;
 // auto: shrinking must be expected to take less than this part of the time.
 const GAIN = 0.9;
 
@@ -38,6 +41,7 @@ export async function shrink(file, { shortSide, mode, uplink, progress, signal }
     const work = await prepare(file, Math.round(shortSide * MARGIN));
     if (!work) return asItIs();
     if (work.isSmall) return asItIs("it is small already");
+    if (!(await isSteady(work.track, work.media, signal))) return asItIs("the server shall judge its times");
     const cancel = () => work.conversion.cancel();
     signal.addEventListener("abort", cancel);
     try {
@@ -95,9 +99,23 @@ async function prepare(file, side) {
   if (!conversion.isValid) return null;
   const durationS = (await track.getDurationFromMetadata()) ?? (await track.computeDuration());
   return {
-    conversion, output, durationS, expectedBytes: durationS * bitrate / 8,
+    media, track, conversion, output, durationS, expectedBytes: durationS * bitrate / 8,
     form: `${size.width} × ${size.height}, ${CODECS[codec]}`,
   };
+}
+
+/** Whether a track leaves no doubt of what it shows and when: only its packets' headers are read. */
+async function isSteady(track, media, signal) {
+  const packets = new media.EncodedPacketSink(track).packets(undefined, undefined, { metadataOnly: true });
+  let latest = null;
+  for await (const { type, timestamp } of packets) {
+    signal.throwIfAborted();
+    if (latest === null && type !== "key") return false;
+    // Pictures are stored in the order of decoding: their times go back a little, and forth.
+    if (latest !== null && Math.abs(timestamp - latest) > MOST_PAUSE_S) return false;
+    latest = Math.max(latest ?? timestamp, timestamp);
+  }
+  return latest !== null;
 }
 
 const even = (pixels) => 2 * Math.round(pixels / 2);

@@ -1,12 +1,14 @@
 // One request: a file up, events down; and how fast "up" is. Knows nothing of the page.
 
+import { authorization } from "./key.js";
+
 const PROBE_BYTES = 256 * 1024;
 const PROBES = 3;
 const LONG_PROBE_MS = 200;
 
 /**
  * Sends `file` and calls the listeners as things happen; returns what aborts it.
- * listeners: progress(part of 1), video(data), view(data), result(data), failed(problem), cancelled(), ended().
+ * listeners: progress(part of 1), video(data), warning(data), view(data), result(data), failed(problem), cancelled(), ended().
  */
 export function upload(file, query, listeners) {
   // XMLHttpRequest and not fetch: only it reports the upload's progress.
@@ -14,6 +16,7 @@ export function upload(file, query, listeners) {
   let read = 0;
   request.open("POST", `v1/classify?${query}`);
   request.setRequestHeader("Accept", "text/event-stream, application/json;q=0.5");
+  for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
   request.upload.onprogress = ({ loaded, total }) => listeners.progress(loaded / total);
   request.onprogress = () => {
     if (request.status !== 200) return;
@@ -49,7 +52,7 @@ export async function measureUplink() {
 /** How long the server says a probe was on its way: its own clock knows nothing of what it did with it afterwards. */
 async function probeMs() {
   const began = performance.now();
-  const answer = await fetch("v1/classify", { method: "POST", body: new Uint8Array(PROBE_BYTES) });
+  const answer = await fetch("v1/classify", { method: "POST", headers: authorization(), body: new Uint8Array(PROBE_BYTES) });
   const tookMs = performance.now() - began;
   const told = answer.headers.get("Server-Timing")?.match(/\bspool;dur=(\d+)/);
   // Busy lanes tell nothing: nginx answers for them, and at once. It counts whole milliseconds.
@@ -64,8 +67,8 @@ export function uplinkOf(result, bytes) {
 
 function problemOf(request) {
   try {
-    return JSON.parse(request.responseText);
+    return { ...JSON.parse(request.responseText), status: request.status };
   } catch {
-    return { title: `The server answered ${request.status}` };
+    return { title: `The server answered ${request.status}`, status: request.status };
   }
 }

@@ -19,7 +19,7 @@ from cliplane_client.errors import (
     Refused,
     TimedOut,
 )
-from cliplane_client.results import Health, Model, Prediction, Result, Sampling, Video, View
+from cliplane_client.results import FileWarning, Health, Model, Orientation, Prediction, Result, Sampling, Video, View
 from cliplane_client.shrinking import Shrinking, shrink
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "ClientError",
     "Event",
     "Failed",
+    "FileWarning",
     "Health",
     "InvalidAddress",
     "InvalidHeader",
@@ -37,6 +38,7 @@ __all__ = [
     "Model",
     "NoAnswer",
     "NotReady",
+    "Orientation",
     "Prediction",
     "Problem",
     "Refused",

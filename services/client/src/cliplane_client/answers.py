@@ -13,16 +13,17 @@ from typing import Any, NamedTuple
 import httpx
 
 from cliplane_client.errors import CannotConnect, InvalidResponse, NoAnswer, Problem, problem
-from cliplane_client.results import Result, Video, View, convert, decoded
+from cliplane_client.results import FileWarning, Result, Video, View, convert, decoded
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """Largest answer that is read: some hundred views with all labels of a large model."""
 
-_TYPES = {"video": Video, "view": View, "result": Result}
+_TYPES = {"video": Video, "warning": FileWarning, "view": View, "result": Result}
 
 
 class Event(NamedTuple):
-    """One step of an answer: "video", "view" (one each), then "result"; data as in the HTTP contract.
+    """One step of an answer: "video", "warning" where something is doubtful, "view" (one each), then "result"; data as
+    in the HTTP contract.
 
     Where a request had to be repeated in the middle of its answer, the steps begin again with "video".
     """

@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("--jobs", type=int, default=2, help="videos at once (default: 2)")
     form = classify.add_mutually_exclusive_group()
     form.add_argument("--json", **_form("json"), help="the server's answers, one a line")
-    form.add_argument("--csv", **_form("csv"), help="file, rank, label, score")
+    form.add_argument("--csv", **_form("csv"), help="file, rank, label, score, warnings")
     classify.set_defaults(command=_classify, form="table")
 
     models = commands.add_parser("models", help="what the server offers", parents=[_connection()])

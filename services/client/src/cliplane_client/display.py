@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from cliplane_client.errors import ClientError
-from cliplane_client.results import Model, Result
+from cliplane_client.results import FileWarning, Model, Result
 from cliplane_client.shrinking import Shrinking
 from cliplane_client.text import clean
 
@@ -65,7 +65,7 @@ class Answers:
         self._table = Table("file", "label", "score", "views", "ms")
         self._rows = csv.writer(sys.stdout)
         if form == "csv":
-            self._rows.writerow(["file", "rank", "label", "score"])
+            self._rows.writerow(["file", "rank", "label", "score", "warnings"])
 
     def add(self, outcome: Outcome) -> None:
         name = clean(outcome.name)
@@ -74,6 +74,8 @@ class Answers:
         if outcome.error is not None:
             complain(self._notes, f"{name}: {outcome.error}")
         if outcome.result is not None:
+            for warning in outcome.result.warnings:
+                note(self._notes, f"{name}: {_in_words(warning)}", "yellow")
             self._add_result(outcome.name, outcome.result)
 
     def end(self) -> None:
@@ -84,8 +86,9 @@ class Answers:
         if self._form == "json":
             print(json.dumps({"file": name, **answer.json}), flush=True)  # ASCII, all else is written out
         elif self._form == "csv":
+            doubts = clean(" ".join(warning.type for warning in answer.warnings))
             for rank, prediction in enumerate(answer.predictions, 1):
-                self._rows.writerow([clean(name), rank, clean(prediction.label), prediction.score])
+                self._rows.writerow([clean(name), rank, clean(prediction.label), prediction.score, doubts])
             sys.stdout.flush()
         else:
             about = (clean(name), str(len(answer.views)), f"{answer.timing_ms['total']:.0f}")
@@ -97,15 +100,19 @@ class Answers:
 def show_models(models: list[Model], form: Form) -> None:
     if form == "json":
         for model in models:
-            fields = {name: getattr(model, name) for name in ("name", "version", "description", "labels")}
-            numbers = {"short_side": model.short_side, "views": model.views, "is_default": model.is_default}
-            print(json.dumps(fields | numbers))
+            print(json.dumps(asdict(model) | {"short_side": model.short_side, "views": model.views}))
         return
-    table = Table("model", "version", "labels", "views", "short side", "")
+    table = Table(Column("model", no_wrap=True), "version", "labels", "views", "sampling", "short side", "")
     for model in models:
-        texts = (model.name, model.version, str(len(model.labels)), str(model.views), str(model.short_side))
+        sampling, counts = model.sampling, (len(model.labels), model.views)
+        texts = (model.name, model.version, *map(str, counts), sampling.in_words(), str(sampling.short_side))
         table.add_row(*map(clean, texts), "default" if model.is_default else "")
     console().print(table)
+
+
+def _in_words(warning: FileWarning) -> str:
+    name = warning.type.replace("-", " ")
+    return f"{name}: {warning.detail}" if warning.detail else name
 
 
 def _shrunk(name: str, done: Shrinking) -> str:

@@ -32,8 +32,28 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
+class Orientation:
+    """How stored pictures are displayed: mirrored left to right first, then turned by `rotate` degrees clockwise."""
+
+    rotate: int
+    mirror: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileWarning:
+    """What was doubtful in a file: the answer may be wrong for it."""
+
+    type: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Video:
-    """What the server read; `width` and `height` in pixels, as displayed."""
+    """What the server read; `width` and `height` in pixels, as displayed.
+
+    `rate_source`: where `fps` is from, "header", "packets" or "assumed". `damage`: part of the frames that views need
+    which could not be decoded. What an older server, or a video whose views are not yet read, does not say is None.
+    """
 
     container: str
     codec: str
@@ -42,6 +62,10 @@ class Video:
     fps: float
     frames: int
     duration_s: float
+    orientation: Orientation | None = None
+    rate_source: str | None = None
+    frames_decoded: int | None = None
+    damage: float | None = None
 
 
 class Timing(TypedDict):
@@ -64,28 +88,41 @@ class Result:
     views: tuple[View, ...]
     video: Video
     timing_ms: Timing
+    warnings: tuple[FileWarning, ...] = ()
     json: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a model wants its views cut; `short_side` in pixels."""
+    """How a model wants its views cut; `short_side` in pixels. `frame_rate`: its stride counts frames of a video of so
+    many a second; None: the video's own."""
 
     clip_length: int
     temporal_stride: int
     short_side: int
     views: int
+    frame_rate: float | None = None
+
+    def in_words(self) -> str:
+        """For example "16 frames, every 4th at 30 a second: 2.1 s"."""
+        steps = f"{self.clip_length} frames"
+        steps += " in a row" if self.temporal_stride == 1 else f", every {_ordinal(self.temporal_stride)}"
+        if not self.frame_rate:
+            return steps
+        seconds = self.clip_length * self.temporal_stride / self.frame_rate
+        return f"{steps} at {self.frame_rate:g} a second: {seconds:.1f} s"
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that the server offers."""
+    """A model that the server offers; `descriptions`: what a label means, where the model says."""
 
     name: str
     version: str
     description: str
     labels: tuple[str, ...]
     sampling: Sampling
+    descriptions: dict[str, str] = field(default_factory=dict)
     is_default: bool = False
 
     @property
@@ -111,6 +148,11 @@ class Health:
 class _Models:
     default: str
     models: tuple[Model, ...]
+
+
+def _ordinal(number: int) -> str:
+    is_teen = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if is_teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def decoded(document: bytes) -> dict[str, Any]:

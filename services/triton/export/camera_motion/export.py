@@ -17,7 +17,7 @@ import numpy as np
 import openvino
 import torch
 
-from .contract import CLIP_LENGTH, FRAME_RATE, LABELS, SIDE, TEMPORAL_STRIDE
+from .contract import CLIP_LENGTH, DESCRIPTIONS, FRAME_RATE, LABELS, SIDE, TEMPORAL_STRIDE
 from .model import CameraMotion, Served
 
 NAME = "camera_motion"
@@ -33,6 +33,7 @@ dynamic_batching {{ }}
 instance_group [ {{ kind: {kind} count: 1 }} ]
 parameters [
   {{ key: "description" value {{ string_value: "The camera's movement, by an X3D trained by this project" }} }},
+{descriptions}
   {{ key: "temporal_stride" value {{ string_value: "{stride}" }} }},
   {{ key: "frame_rate" value {{ string_value: "{rate}" }} }},
   {{ key: "short_side" value {{ string_value: "{side}" }} }},
@@ -40,6 +41,7 @@ parameters [
   {{ key: "crops" value {{ string_value: "1" }} }}{more}
 ]
 """
+_DESCRIPTION = '  {{ key: "description.{label}" value {{ string_value: "{text}" }} }},'
 # The stem divides small differences by small sums: bfloat16 would lose both.
 _FLOAT32 = ',\n  { key: "INFERENCE_PRECISION_HINT" value { string_value: "f32" } }'
 
@@ -55,6 +57,7 @@ def config(backend: str, kind: str, more: str) -> str:
         stride=TEMPORAL_STRIDE,
         rate=FRAME_RATE,
         classes=len(LABELS),
+        descriptions="\n".join(_DESCRIPTION.format(label=label, text=DESCRIPTIONS[label]) for label in LABELS),
         more=more,
     )
 

@@ -84,6 +84,7 @@ def _description(spec: ModelSpec) -> dict[str, Any]:
         "version": spec.version,
         "description": spec.description,
         "labels": spec.labels,
+        "descriptions": {label: spec.label_descriptions.get(label, "") for label in spec.labels},
         "sampling": {
             "clip_length": sampling.clip_length,
             "mode": sampling.mode,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -54,6 +54,7 @@ class ModelSpec:
     max_batch_size: int
     sampling: Sampling
     labels: tuple[str, ...]
+    label_descriptions: Mapping[str, str]  # by label; parameter `description.LABEL`
 
 
 class Triton:
@@ -168,6 +169,11 @@ class Triton:
             max_batch_size=max(config.max_batch_size, 1),
             sampling=sampling,
             labels=self._labels(name, config.input[0], config.output[0], class_count),
+            label_descriptions={
+                key.removeprefix("description."): text
+                for key, text in parameters.items()
+                if key.startswith("description.")
+            },
         )
 
     def _labels(self, name: str, input_: Any, output: Any, class_count: int) -> tuple[str, ...]:
