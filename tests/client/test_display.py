@@ -82,6 +82,7 @@ def test_results_have_what_newer_servers_say_and_do_without(server: Server) -> N
 def test_a_model_s_sampling_stands_in_words(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert Sampling(16, 4, 224, 10, 30.0).in_words() == "16 frames, every 4th at 30 a second: 2.1 s"
     assert Sampling(16, 1, 224, 10).in_words() == "16 frames in a row"
+    assert Sampling(16, 1, 224, 1, mode="uniform").in_words() == "16 frames, spread over the whole video"
     assert [Sampling(8, n, 64, 1).in_words()[-4:] for n in (2, 3, 11, 22)] == [" 2nd", " 3rd", "11th", "22nd"]
     server.says(json.dumps(MODELS | {"models": [MODEL | {"descriptions": {"static": "It does not move."}}]}).encode())
     with Client(server.base) as client:

@@ -225,6 +225,28 @@ def test_what_is_no_cliplane_server_is_named_so(
     assert cliplane("health", "--base", server.base)[0] == 3
 
 
+@pytest.mark.parametrize("operation", [classify, Client.models, Client.health])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\x1b[31m\x9b2J no HTTP\r\n\r\n",
+        b"HTTP/1.1 200 \x1b[31mOK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-\x1b[31m: y\r\n\r\n",
+        b"HTTP/1.1 999999 X\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: \x1b[31m\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\x1b[31m\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000,
+    ],
+)
+def test_what_is_no_http_is_an_error_of_ours(server: Server, operation: Callable[[Client], Any], answer: bytes) -> None:
+    server.answer = [answer]
+    with Client(server.base, retries=0) as client, pytest.raises(ClientError) as error:
+        operation(client)
+    assert not CONTROL.search(str(error.value))
+
+
 def test_a_stream_without_its_result_is_an_error(server: Server) -> None:
     for events in ((), (("video", VIDEO),), (("video", VIDEO), ("view", VIEW))):
         server.streams(*events)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
+import numpy as np
 import pytest
 from av.packet import Packet
 from av.video.stream import VideoStream
+from cliplane.decoder.reader import load_reader
+from cliplane.decoder.video import VideoInfo
+from cliplane.settings import Settings
 from cliplane_client.shrinking import Shrinking, choose
 
 from tests import media
@@ -78,9 +84,7 @@ def test_so_it_does_where_times_are_uneven(path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_a_picture_stays_turned_and_mirrored(path: Path, plain: bytes, orientation: tuple[int, ...]) -> None:
-    a, b, c, d = (value << 16 for value in orientation)
-    matrix = [a, b, 0, c, d, 0, 0, 0, 1 << 30]
-    path.write_bytes(media.remuxed(plain, matrix=matrix))
+    path.write_bytes(media.remuxed(plain, matrix=matrix_of(orientation)))
     done = shrunk(path)
     assert done.was_shrunk, done.reason
     assert shown(done.path).matrix == shown(path).matrix
@@ -104,6 +108,50 @@ def test_a_cover_is_not_sent_for_its_video(path: Path, plain: bytes) -> None:
 
 def without_its_keyframe(packet: Packet[Any]) -> bool | None:
     return None if packet.is_keyframe and (packet.dts or 0) <= 0 else True
+
+
+def as_the_server_reads(path: Path) -> tuple[VideoInfo, list[np.ndarray]]:
+    """What the server says of a file, and every fifth of its pictures, small."""
+    with path.open("rb") as file:
+        reader = load_reader("pyav")(file.fileno(), None, Settings().decoder_limits(), 2)
+        numbers = range(0, reader.info.frame_count, 5)
+        pictures = {number: frame.astype(int) for number, frame in reader.frames(numbers, 48, 48)}
+        reader.close()
+    return reader.info, [pictures[number] for number in numbers]
+
+
+def matrix_of(orientation: tuple[int, ...]) -> list[int]:
+    a, b, c, d = (value << 16 for value in orientation)
+    return [a, b, 0, c, d, 0, 0, 0, 1 << 30]
+
+
+KINDS: dict[str, Callable[[bytes], bytes]] = {
+    "mp4": bytes,
+    "a camera's transport stream": lambda plain: media.remuxed(plain, "mpegts"),
+    "with a cover": media.covered,
+    "uneven": lambda _: media.irregular([40 * k + 7 * k * k % 17 for k in range(50)]),
+    "not square": lambda _: media.encode(
+        media.moving_camera("tilt_up", frames=50, width=180), options={"x264-params": "sar=16/9"}
+    ),
+} | {
+    f"turned by {90 * (number % 4)}{', mirrored' * (number // 4)}": partial(
+        media.remuxed, matrix=matrix_of(orientation)
+    )
+    for number, orientation in enumerate(ORIENTATIONS)
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_server_sees_the_same_of_what_is_shrunk(path: Path, plain: bytes, kind: str) -> None:
+    path.write_bytes(KINDS[kind](plain))
+    done = shrunk(path)
+    assert done.was_shrunk, done.reason
+    (raw, pictures), (small, small_pictures) = as_the_server_reads(path), as_the_server_reads(done.path)
+    assert small.fps == pytest.approx(raw.fps, rel=0.03)
+    assert small.frame_count == pytest.approx(raw.frame_count, abs=1)
+    assert small.width / small.height == pytest.approx(raw.width / raw.height, rel=0.05)  # whole pixels, and even ones
+    for ours, theirs in zip(small_pictures, pictures, strict=False):
+        assert np.abs(ours - theirs).mean() < 12  # encoded again; turned otherwise it is 40
 
 
 def test_a_beginning_without_a_keyframe_is_the_server_s_to_judge(path: Path, plain: bytes) -> None:

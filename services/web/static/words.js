@@ -1,7 +1,8 @@
 // What the server says in numbers and names, in words.
 
 /** A model's sampling: "16 frames, every 4th at 30 a second: 2.1 s". */
-export function samplingInWords({ clip_length: frames, temporal_stride: stride, frame_rate: rate }) {
+export function samplingInWords({ clip_length: frames, mode = "stride", temporal_stride: stride, frame_rate: rate }) {
+  if (mode !== "stride") return `${frames} frames, spread over the whole video`;
   const steps = stride === 1 ? `${frames} frames in a row` : `${frames} frames, every ${ordinal(stride)}`;
   return rate ? `${steps} at ${rate} a second: ${((frames * stride) / rate).toFixed(1)} s` : steps;
 }

@@ -14,6 +14,7 @@ import httpx
 
 from cliplane_client.errors import CannotConnect, InvalidResponse, NoAnswer, Problem, problem
 from cliplane_client.results import FileWarning, Result, Video, View, convert, decoded
+from cliplane_client.text import clean
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """Largest answer that is read: some hundred views with all labels of a large model."""
@@ -44,7 +45,7 @@ def translated() -> Iterator[None]:
     except (httpx.ReadTimeout, httpx.WriteTimeout) as exc:
         raise NoAnswer("the server took longer than this client waits") from exc
     except httpx.TransportError as exc:
-        raise CannotConnect(f"{type(exc).__name__}: {exc}") from exc
+        raise CannotConnect(clean(f"{type(exc).__name__}: {exc}")) from exc
 
 
 class Bounds:

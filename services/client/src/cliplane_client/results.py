@@ -95,17 +95,20 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How a model wants its views cut; `short_side` in pixels. `frame_rate`: its stride counts frames of a video of so
-    many a second; None: the video's own."""
+    many a second; None: the video's own. `mode`: "stride", or how else a clip's frames are chosen."""
 
     clip_length: int
     temporal_stride: int
     short_side: int
     views: int
     frame_rate: float | None = None
+    mode: str = "stride"
 
     def in_words(self) -> str:
         """For example "16 frames, every 4th at 30 a second: 2.1 s"."""
         steps = f"{self.clip_length} frames"
+        if self.mode != "stride":
+            return f"{steps}, spread over the whole video"
         steps += " in a row" if self.temporal_stride == 1 else f", every {_ordinal(self.temporal_stride)}"
         if not self.frame_rate:
             return steps
