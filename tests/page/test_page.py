@@ -217,7 +217,7 @@ def test_auto_shrinks_where_the_line_is_slow(page: Page, large: Path) -> None:
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip that is just large enough to be measured for, and long enough to take its time to shrink."""
     path = tmp_path_factory.mktemp("page") / "long.mp4"
-    frames = media.moving_camera("tilt_up", frames=90)
+    frames = media.moving_camera("tilt_up", frames=90, speed=0.03)
     path.write_bytes(media.encode(frames, fps=5, options={"crf": "20", "preset": "ultrafast"}))
     assert 1_000_000 < path.stat().st_size < 1_500_000
     return path
