@@ -22,7 +22,7 @@ SHELLS = .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle host/* services/trit
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up doctor down logs ps test fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock
+.PHONY: help up doctor down logs ps test fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock abandoned
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -114,6 +114,9 @@ test-bench: ## a short run of every benchmark (builds an image of 2 GB)
 
 fuzz: ## ten thousand mutated videos against the tests' stack (MUTANTS=n)
 	$(MAKE) test ARGS="tests/integration/test_fuzz.py -s" MUTANTS=$(or $(MUTANTS),10000)
+
+abandoned: ## twenty thousand requests of which half are given up: does Triton live on? (ABANDONED=n)
+	$(MAKE) test T=tests/integration/test_abandoned.py ARGS="-s" ABANDONED=$(or $(ABANDONED),20000)
 
 ##@ Measure
 

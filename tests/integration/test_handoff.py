@@ -18,6 +18,7 @@ from cliplane.lane import Lane
 from cliplane.media import HEAD_BYTES, sniff
 from cliplane.settings import Settings
 from cliplane.triton import Triton
+from tritonclient.grpc import InferInput
 
 from tests import media
 from tests.integration.conftest import triton_client, wait_until
@@ -75,8 +76,7 @@ class Call:
     def __init__(self, triton: Triton, region: regions.Region) -> None:
         self.answers: queue.Queue[tuple[object, str, CliplaneError | None]] = queue.Queue()
         spec = triton.spec("camera_motion")
-        more = {"shared": True, "request_id": "test", "timeout_s": 60.0}
-        self.call = triton.infer(spec, region, 0, MANY, on_inferred=lambda *a: self.answers.put(a), **more)  # type: ignore[arg-type]
+        triton.infer(spec, region, 0, MANY, shared=True, request_id="test", on_inferred=lambda *a: self.answers.put(a))
 
 
 @pytest.fixture
@@ -110,16 +110,26 @@ def test_triton_keeps_a_region_while_an_inference_reads_it(triton: Triton, regio
     assert refused > 0
 
 
-def test_a_cancelled_call_is_not_inferred_to_its_end(triton: Triton, region: regions.Region) -> None:
+def test_calls_of_a_turn_that_is_over_are_not_inferred_to_their_end(triton: Triton, region: regions.Region) -> None:
     before = inferred(triton)
     calls = [Call(triton, region) for _ in range(10)]
-    for call in calls:
-        call.call.cancel()
-    for call in calls:
-        assert call.answers.get(timeout=60)[2] is not None
-    last = Call(triton, region)
-    assert last.answers.get(timeout=60)[2] is None
+    region.end_turn()
+    errors = [call.answers.get(timeout=60)[2] for call in calls]
+    assert errors[-1] is not None
+    assert Call(triton, region).answers.get(timeout=60)[2] is None
     assert inferred(triton) - before < 10 * MANY
+
+
+@pytest.mark.parametrize("name", ["", "cliplane-gone-1-1", "../../etc/passwd", ".", "a" * 5000], ids=lambda n: n[:20])
+def test_a_call_of_a_turn_that_cannot_be_read_is_wanted(triton: Triton, region: regions.Region, name: str) -> None:
+    """Whatever a request says of itself, it only says it for itself, and Triton lives."""
+    spec = triton.spec("camera_motion")
+    frames = InferInput(spec.input_name, [1, 8, 64, 64, 3], "UINT8")
+    frames.set_shared_memory(region.name, spec.sampling.view_bytes, 0)
+    region.end_turn()
+    with triton_client() as client:
+        for more in ({"cliplane_region": name, "cliplane_turn": 0}, {"cliplane_region": region.name}, {}):
+            assert client.infer(spec.name, [frames], parameters=more).as_numpy(spec.output_name).shape == (1, 9)
 
 
 def test_views_that_differ_get_different_answers(triton: Triton, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_region_is_whole_and_for_the_group_as_soon_as_it_has_a_name(shm: Path)
     assert made.is_linked()
     (file,) = shm.iterdir()
     assert (file.name, file.stat().st_mode & 0o777) == (made.name, 0o660)
-    assert file.stat().st_blocks * 512 == 8192
+    assert file.stat().st_blocks * 512 >= file.stat().st_size > 8192  # the turn is behind the views
     made.close()
     assert not list(shm.iterdir())
 

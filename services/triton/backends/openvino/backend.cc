@@ -25,6 +25,7 @@
 
 #include "engine.h"
 #include "triton.h"
+#include "turn.h"
 
 namespace {
 
@@ -85,6 +86,26 @@ std::filesystem::path model_file(TRITONBACKEND_Model* model, const json& config)
   return !named.empty() && std::filesystem::is_regular_file(place / named) ? place / named : place / "model.onnx";
 }
 
+// What the lane has said of the call; `turn.h`.
+std::unique_ptr<Turn> read_turn(TRITONBACKEND_Request* request) {
+  std::string region;
+  int64_t number = -1;
+  uint32_t count = 0;
+  check(TRITONBACKEND_RequestParameterCount(request, &count));
+  for (uint32_t i = 0; i < count; ++i) {
+    const char* key = nullptr;
+    TRITONSERVER_ParameterType type;
+    const void* value = nullptr;
+    check(TRITONBACKEND_RequestParameter(request, i, &key, &type, &value));
+    if (std::strcmp(key, "cliplane_region") == 0 && type == TRITONSERVER_PARAMETER_STRING) {
+      region = static_cast<const char*>(value);
+    } else if (std::strcmp(key, "cliplane_turn") == 0 && type == TRITONSERVER_PARAMETER_INT) {
+      number = *static_cast<const int64_t*>(value);
+    }
+  }
+  return number < 0 ? std::make_unique<Turn>() : std::make_unique<Turn>(region, static_cast<uint64_t>(number));
+}
+
 // One version of one model; its instances share the engine.
 struct Model {
   explicit Model(TRITONBACKEND_Model* model) {
@@ -127,6 +148,7 @@ class Pending {
   static void start(Model& model, TRITONBACKEND_ModelInstance* instance, TRITONBACKEND_Request* request) {
     auto* pending = new Pending(model, instance, request);
     try {
+      pending->turn_ = read_turn(request);
       pending->read_input();
     } catch (const std::exception& exception) {
       pending->fail(exception);
@@ -177,14 +199,14 @@ class Pending {
   void queue(size_t view) {
     model_.engine->infer({
         .pixels = pixels_ + view * model_.engine->view_bytes(),
-        .is_wanted = [this] { return !is_cancelled(); },
+        .is_wanted = [this] { return !turn_->is_over() && !is_cancelled(); },
         .done =
             [this, view](const float* output, const std::string& error) {
               const auto classes = model_.engine->classes();
               if (output != nullptr) {
                 std::memcpy(output_.data() + view * classes, output, classes * sizeof(float));
               } else if (error.empty()) {
-                fail(Failure(TRITONSERVER_ERROR_CANCELLED, "the client has given up"));
+                fail(Failure(TRITONSERVER_ERROR_CANCELLED, "nobody waits for it any more"));
               } else {
                 fail(Failure(TRITONSERVER_ERROR_INTERNAL, "OpenVINO: " + error));
               }
@@ -193,7 +215,7 @@ class Pending {
     });
   }
 
-  // A client that has given up, or whose time is over: its other views are not inferred.
+  // By a client that has left, or whose time is over. Lanes do not cancel, but die.
   bool is_cancelled() {
     bool is_cancelled = false;
     ignore(TRITONBACKEND_RequestIsCancelled(request_, &is_cancelled));
@@ -254,6 +276,7 @@ class Pending {
   const uint64_t began_ns_ = now_ns();
   uint64_t input_read_ns_ = 0;
   const char* pixels_ = nullptr;
+  std::unique_ptr<Turn> turn_;
   std::vector<char> copy_;
   size_t views_ = 0;
   std::vector<float> output_;  // (views, classes)

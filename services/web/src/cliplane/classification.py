@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple
 
 from msgspec import structs, to_builtins
 
@@ -146,7 +146,7 @@ class _Run:
         )
         self._findings = Findings(spec.labels, job.top)
         self._version = spec.version
-        self._calls: dict[int, Any] = {}  # under way, by their first slot
+        self._calls: dict[int, float] = {}  # under way, by their first slot: when their time is up
         self._answers: deque[_Answer] = deque()  # gRPC's thread adds to it
         self._has_timed_out = False
 
@@ -158,9 +158,9 @@ class _Run:
             while not self._schedule.is_done():
                 while call := self._schedule.next_call():
                     self._infer(call)
-                ready = selector.select(self._clock.left_s())
+                ready = selector.select(self._left_s())
                 if not ready:
-                    self._time_out()
+                    self._check_time()
                 for key, _ in ready:
                     if key.fd == self._lane.wake:
                         yield from self._take_answers()
@@ -173,11 +173,10 @@ class _Run:
     def close(self) -> None:
         """Leave the lane fit for its next request, whatever became of this one.
 
-        A call that nobody waits for any more is cancelled and may still read the region: what it makes of the next
-        request's frames is thrown away. One whose time was up is another matter, for Triton may never let go.
+        A call that nobody waits for any more is left out by the engine, or may still read the region: what it makes of
+        the next request's frames is thrown away. One whose time was up is another matter, for Triton may never let go.
         """
-        for call in self._calls.values():
-            call.cancel()
+        self._region.end_turn()
         if self._has_timed_out and self._handoff == "system_shm":
             self._lane.quarantine()
         if self._decoder.busy:
@@ -207,8 +206,17 @@ class _Run:
             with contextlib.suppress(DecoderCrashed):
                 self._decoder.stop()  # the next request sees whether it obeyed
 
-    def _time_out(self) -> NoReturn:
+    def _left_s(self) -> float:
+        """Until the next of this request's deadlines."""
+        calls = (deadline - time.monotonic() for deadline in self._calls.values())
+        return max(0.0, min([self._clock.left_s(), *calls]))
+
+    def _check_time(self) -> None:
+        if self._left_s() > 0:
+            return
         self._has_timed_out = self._schedule.is_calling()
+        if self._clock.left_s() > 0:
+            raise InferTimeout("CLIPLANE_INFER_TIMEOUT_S")
         limit = f"CLIPLANE_REQUEST_TIMEOUT_S={self._lane.settings.request_timeout_s:g}"
         raise DecodeTimeout(limit) if self._decoder.busy else InferTimeout(limit)
 
@@ -240,14 +248,14 @@ class _Run:
             os.eventfd_write(wake, 1)
 
         self._clock.calling(is_calling=True)
-        self._calls[call.first] = self._lane.triton.infer(
+        self._calls[call.first] = time.monotonic() + self._lane.settings.infer_timeout_s
+        self._lane.triton.infer(
             self._spec,
             self._region,
             call.first,
             call.views,
             shared=self._handoff == "system_shm",
             request_id=self._job.request_id,
-            timeout_s=min(self._lane.settings.infer_timeout_s, max(0.001, self._clock.left_s())),
             on_inferred=on_inferred,
         )
 
@@ -261,7 +269,6 @@ class _Run:
             elif isinstance(answer.error, RegionLost):
                 self._schedule.lost(answer.first)
             elif answer.error is not None:
-                self._has_timed_out = isinstance(answer.error, InferTimeout)
                 raise answer.error
             self._clock.calling(is_calling=self._schedule.is_calling())
         if self._schedule.is_stranded():

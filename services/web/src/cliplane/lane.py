@@ -73,7 +73,8 @@ class Lane:
         for region in (self._region, *(region for _, region in self._quarantine)):
             if not self._give_back(region):
                 region.close()  # the janitor makes Triton let go
-        os.close(self.wake)
+        if self.triton.settle():
+            os.close(self.wake)  # else a late answer would write to whatever file has its number next
 
     def decoder(self) -> Decoder:
         """A living, idle decoder."""

@@ -18,6 +18,7 @@ import structlog
 from cliplane.errors import (
     CliplaneError,
     HandoffError,
+    InferTimeout,
     RegionLost,
     SharedMemoryNotShared,
     SharedMemoryTooSmall,
@@ -97,7 +98,7 @@ class Readiness:
         if self._region is None or self._region.byte_size != byte_size or not self._region.is_linked():
             self.close()
             self._region = create_region(byte_size, generation=0)
-            self._region.memory[:] = np.random.default_rng(0).integers(0, 256, byte_size, np.uint8).tobytes()
+            self._region.memory[:byte_size] = np.random.default_rng(0).integers(0, 256, byte_size, np.uint8).tobytes()
             self._triton.register(self._region)
         try:
             through_memory = self._infer(spec, self._region, shared=True)
@@ -113,7 +114,6 @@ class Readiness:
         def on_inferred(probabilities: Probabilities | None, _version: str, error: CliplaneError | None) -> None:
             answers.put(error if probabilities is None else probabilities)  # type: ignore[arg-type]
 
-        timeout_s = self._settings.infer_timeout_s
         self._triton.infer(
             spec,
             region,
@@ -121,10 +121,12 @@ class Readiness:
             1,
             shared=shared,
             request_id="readyz",
-            timeout_s=timeout_s,
             on_inferred=on_inferred,
         )
-        answer = answers.get()
+        try:
+            answer = answers.get(timeout=self._settings.infer_timeout_s)
+        except queue.Empty:
+            raise InferTimeout("CLIPLANE_INFER_TIMEOUT_S") from None
         if isinstance(answer, CliplaneError):
             raise answer
         return answer

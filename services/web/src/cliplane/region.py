@@ -16,6 +16,7 @@ import mmap
 import os
 import re
 import secrets
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,22 +28,32 @@ NAME = re.compile(r"cliplane-(?P<token>[0-9a-f]+)-(?P<pid>\d+)-(?P<generation>\d
 TRITON_MARKER = SHM / "cliplane-triton"
 """A file that Triton's launcher leaves in its /dev/shm: seen from here, it is the same /dev/shm."""
 
+_TURN = struct.Struct("<Q")
+
 
 @dataclass(slots=True)
 class Region:
     """Memory for the views of one request, (views, T, H, W, C) uint8, view k at offset k × view_bytes.
 
-    `name` is None for private memory, which only the gRPC payload can carry to Triton.
+    `name` is None for private memory, which only the gRPC payload can carry to Triton. `turn` numbers the requests that
+    it has served. Behind the views it stands in the memory too, for Triton's backend (`turn.h`): whoever has called for
+    views of an earlier turn no longer wants them.
     """
 
     fd: int
     memory: mmap.mmap
     byte_size: int
     name: str | None
+    turn: int = 0
 
     def view(self, offset: int, byte_size: int) -> memoryview:
         """`byte_size` bytes from `offset`, not copied."""
         return memoryview(self.memory)[offset : offset + byte_size]
+
+    def end_turn(self) -> None:
+        """What has been called for is no longer wanted: the engine leaves out what it has not begun."""
+        self.turn += 1
+        _TURN.pack_into(self.memory, len(self.memory) - _TURN.size, self.turn)
 
     def is_linked(self) -> bool:
         """Whether Triton could find it: it has a name, and the name is still its own in /dev/shm."""
@@ -66,6 +77,11 @@ class Region:
         os.close(self.fd)
 
 
+def _file_size(byte_size: int) -> int:
+    """Of a region with room for so many bytes of views: the turn is behind them, aligned."""
+    return byte_size + -byte_size % _TURN.size + _TURN.size
+
+
 def create_region(byte_size: int, generation: int) -> Region:
     """A shared region of this process, every page of it allocated.
 
@@ -84,10 +100,10 @@ def create_region(byte_size: int, generation: int) -> Region:
         fcntl.flock(fd, fcntl.LOCK_EX)
         # The umask took the group's write bit away, and Triton opens the segment for reading and writing.
         os.fchmod(fd, 0o660)
-        os.posix_fallocate(fd, 0, byte_size)
+        os.posix_fallocate(fd, 0, _file_size(byte_size))
         name = f"cliplane-{secrets.token_hex(4)}-{os.getpid()}-{generation}"
         _give_name(fd, name)
-        return Region(fd, mmap.mmap(fd, byte_size), byte_size, name)
+        return Region(fd, mmap.mmap(fd, _file_size(byte_size)), byte_size, name)
     except OSError as exc:
         os.close(fd)
         if exc.errno not in (errno.ENOSPC, errno.ENOMEM):
@@ -100,8 +116,8 @@ def create_region(byte_size: int, generation: int) -> Region:
 def create_private_region(byte_size: int) -> Region:
     """Memory of the same shape that no other container sees, allocated as it is touched."""
     fd = os.memfd_create("cliplane-private")
-    os.ftruncate(fd, byte_size)
-    return Region(fd, mmap.mmap(fd, byte_size), byte_size, None)
+    os.ftruncate(fd, _file_size(byte_size))
+    return Region(fd, mmap.mmap(fd, _file_size(byte_size)), byte_size, None)
 
 
 def sweep() -> list[str]:

@@ -6,6 +6,7 @@ Makes its client when it is made itself: in the worker, after the fork, never be
 from __future__ import annotations
 
 import contextlib
+import queue
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from tritonclient.utils import InferenceServerException
 from cliplane.errors import (
     CliplaneError,
     InferenceFailed,
-    InferTimeout,
     NotAVideoModel,
     NotReady,
     RegionLost,
@@ -32,11 +32,17 @@ from cliplane.errors import (
 )
 from cliplane.region import TRITON_MARKER, Region
 from cliplane.sampling import Sampling
+from cliplane.under_way import CallsUnderWay
 
 SPEC_MAX_AGE_S = 2.0
 """How long a model's spec is believed before Triton is asked again: it polls its repository as often."""
 
 CONTROL_TIMEOUT_S = 5.0
+"""Of what is no inference: Triton answers it at once, or not at all."""
+
+LABELS_TIMEOUT_S = 60.0
+
+SETTLE_S = 2.0
 
 Probabilities = npt.NDArray[np.float32]  # (views, classes)
 OnInferred = Callable[["Probabilities | None", "str", "CliplaneError | None"], None]
@@ -73,6 +79,7 @@ class Triton:
             ("grpc.max_reconnect_backoff_ms", 500),
         ]
         self._client = triton_grpc.InferenceServerClient(address, channel_args=options)
+        self._under_way = CallsUnderWay()
         self._specs: dict[str, tuple[float, str, ModelSpec]] = {}
 
     def server_version(self) -> str:
@@ -182,7 +189,18 @@ class Triton:
         frames = triton_grpc.InferInput(input_.name, [1, *input_.dims], "UINT8")
         frames.set_data_from_numpy(np.zeros((1, *input_.dims), np.uint8))
         wanted = triton_grpc.InferRequestedOutput(output.name, class_count=class_count)
-        result = self._client.infer(name, [frames], outputs=[wanted], client_timeout=60)
+        answers: queue.SimpleQueue[tuple[Any, InferenceServerException | None]] = queue.SimpleQueue()
+
+        def on_answer(result: Any, error: InferenceServerException | None) -> None:
+            answers.put((result, error))
+
+        self._client.async_infer(name, [frames], on_answer, outputs=[wanted])
+        try:
+            result, error = answers.get(timeout=LABELS_TIMEOUT_S)
+        except queue.Empty:
+            raise TritonUnavailable(f"model {name!r} does not answer") from None
+        if error is not None:
+            raise error
         labels = [str(index) for index in range(class_count)]
         for entry in _output(result, output.name, (1, class_count))[0]:
             _, index, *label = entry.decode().split(":", 2)
@@ -243,48 +261,69 @@ class Triton:
         *,
         shared: bool,
         request_id: str,
-        timeout_s: float,
         on_inferred: OnInferred,
-    ) -> Any:
+    ) -> None:
         """Start the inference of `views` views of a region; `on_inferred` is called on a thread of gRPC's with
         (views, classes) float32 and the version that answered, or with an error.
 
-        `shared`: hand over the region's name and the offset; else copy the frames into the message.
+        It is never cancelled, and has no deadline, for that is a cancellation too: Triton dies of them (ADR 11). Who
+        waits no longer ends the region's turn, and drops the answer. A payload is inferred to its end.
+
+        Args:
+            shared: hand over the region's name and the offset; else copy the frames into the message.
+
+        Raises:
+            TritonUnavailable: too many earlier calls have not ended.
         """
         sampling = spec.sampling
         shape = (views, sampling.clip_length, sampling.crop_height, sampling.crop_width, 3)
         offset, byte_size = first_view * sampling.view_bytes, views * sampling.view_bytes
         frames = triton_grpc.InferInput(spec.input_name, shape, "UINT8")
+        parameters: dict[str, str | int] = {}
         if shared:
             frames.set_shared_memory(region.name, byte_size, offset)
-        else:
+            parameters = {"cliplane_region": region.name or "", "cliplane_turn": region.turn}
+        call = self._under_way.begin(0 if shared else byte_size)
+        if not shared:
             frames.set_data_from_numpy(np.frombuffer(region.view(offset, byte_size), np.uint8).reshape(shape))
 
         def on_answer(result: Any, error: InferenceServerException | None) -> None:
-            if error is not None:
-                on_inferred(None, "", _translated(error))
-                return
             try:
-                probabilities = _output(result, spec.output_name, (views, len(spec.labels)))
-            except InferenceFailed as nonsense:
-                on_inferred(None, "", nonsense)
-            else:
-                on_inferred(probabilities, result.get_response().model_version, None)
+                on_inferred(*_inferred(result, error, spec.output_name, (views, len(spec.labels))))
+            finally:
+                self._under_way.end(call)  # only now: the lane may be closed when none is under way
 
-        return self._client.async_infer(
+        self._client.async_infer(
             spec.name,
             [frames],
             on_answer,
             outputs=[triton_grpc.InferRequestedOutput(spec.output_name)],
             request_id=request_id,
-            client_timeout=timeout_s,
+            parameters=parameters,
         )
 
+    def settle(self) -> bool:
+        """Give the calls that are under way a moment to end; False if they do not."""
+        return self._under_way.wait(SETTLE_S)
+
     def close(self) -> None:
+        self.settle()  # closing the channel cancels them
         self._client.close()
 
 
 _UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+
+
+def _inferred(
+    result: Any, error: InferenceServerException | None, output_name: str, shape: tuple[int, int]
+) -> tuple[Probabilities | None, str, CliplaneError | None]:
+    """An answer as `OnInferred` takes it."""
+    if error is not None:
+        return None, "", _translated(error)
+    try:
+        return _output(result, output_name, shape), result.get_response().model_version, None
+    except InferenceFailed as nonsense:
+        return None, "", nonsense
 
 
 def _output(result: Any, name: str, shape: tuple[int, int]) -> npt.NDArray[Any]:
@@ -315,8 +354,6 @@ def _translated(exc: InferenceServerException) -> CliplaneError:
         error = RegionLost()
     elif code is grpc.StatusCode.NOT_FOUND or "unknown model" in message:  # while it is unloaded: UNAVAILABLE
         error = UnknownModel()
-    elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        error = InferTimeout("CLIPLANE_INFER_TIMEOUT_S")
     elif code in _UNREACHABLE:
         error = TritonUnavailable()
     else:
