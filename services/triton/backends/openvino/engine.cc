@@ -12,7 +12,7 @@
 namespace {
 
 // Views at once: each stream has activations of its own in memory.
-constexpr int kMostStreams = 4;
+constexpr int kMaxStreams = 4;
 
 // How much sooner a single view must be ready with all threads than in a stream: less may be noise.
 constexpr double kClearlySooner = 0.8;
@@ -42,7 +42,7 @@ Engine::Engine(const std::filesystem::path& file, const ov::Shape& shape, const 
   chosen.insert({
       {"PERFORMANCE_HINT", "LATENCY"},
       {"INFERENCE_NUM_THREADS", threads},
-      {"NUM_STREAMS", std::min(threads, kMostStreams)},
+      {"NUM_STREAMS", std::min(threads, kMaxStreams)},
       // Pinned, the threads of every process sit on the same first CPUs, beside a decoder or another model's.
       {"ENABLE_CPU_PINNING", false},
   });
@@ -114,10 +114,10 @@ double Engine::seconds(Slot& slot) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
 }
 
-// Where the first view of the queue can go now; all threads at once only for a view that is alone.
+// Where the first view of the queue can go now.
 Engine::Slot* Engine::free_slot() {
   if (single_->is_busy) return nullptr;
-  if (is_single_sooner_ && busy_ == 0 && queue_.size() == 1) return single_.get();
+  if (takes_all_threads(is_single_sooner_, busy_, queue_.size())) return single_.get();
   for (auto& stream : streams_) {
     if (!stream->is_busy) return stream.get();
   }

@@ -25,6 +25,16 @@ struct View {
   std::function<void(const float* output, const std::string& error)> done;
 };
 
+// The one rule for which view gets all threads at once: one that is alone, with nothing in work and nothing else waiting, of
+// a model for which that is clearly sooner. Any other goes into a stream, so that views never wait for each other's threads.
+constexpr bool takes_all_threads(bool is_single_sooner, size_t in_work, size_t waiting) {
+  return is_single_sooner && in_work == 0 && waiting == 1;
+}
+static_assert(takes_all_threads(true, 0, 1));
+static_assert(!takes_all_threads(false, 0, 1));
+static_assert(!takes_all_threads(true, 0, 2));
+static_assert(!takes_all_threads(true, 1, 1));
+
 class Engine {
  public:
   // `shape` is that of one view, as the graph takes it: (1, T, H, W, C). `properties` are OpenVINO's, over the defaults

@@ -72,13 +72,13 @@ def classify(lane: Lane, job: Job) -> Generator[Event]:
         CliplaneError: every failure, at any step.
     """
     spec = lane.triton.spec(job.model)
-    most = min(lane.settings.max_views, lane.settings.region_bytes // spec.sampling.view_bytes)
+    max_views = min(lane.settings.max_views, lane.settings.region_bytes // spec.sampling.view_bytes)
     asked = spec.sampling.views if job.views is None else job.views
-    wanted = min(AUTO_VIEWS, most) if asked == AUTO else asked
+    wanted = min(AUTO_VIEWS, max_views) if asked == AUTO else asked
     clips, crops = split_views(wanted, spec.sampling.crops)
     sampling = replace(spec.sampling, clips=clips, crops=crops)
-    if sampling.views > most:
-        raise BadQuery(f"views={sampling.views}: at most {most} of this model")
+    if sampling.views > max_views:
+        raise BadQuery(f"views={sampling.views}: at most {max_views} of this model")
     run = _Run(lane, job, replace(spec, sampling=sampling))
     try:
         yield from run.events()

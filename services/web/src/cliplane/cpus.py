@@ -8,7 +8,7 @@ from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
 
-MOST_DECODER_THREADS = 4
+MAX_DECODER_THREADS = 4
 """Each thread keeps frames of its own, and more of them gain little."""
 
 
@@ -35,5 +35,5 @@ def available_memory() -> int:
 
 def decoder_threads(requests: int) -> int:
     """How many threads of a decoder work at once where there are so many requests: its share of the CPUs, from 1 to
-    `MOST_DECODER_THREADS`."""
-    return min(max(round(available_cpus() / requests), 1), MOST_DECODER_THREADS)
+    `MAX_DECODER_THREADS`."""
+    return min(max(round(available_cpus() / requests), 1), MAX_DECODER_THREADS)

@@ -6,7 +6,7 @@ class in view i. If m of n views are known, the mean lead over all n differs fro
 standard deviation is s · sqrt((n - m) / (n · m)) (Cochran, Sampling Techniques, 3rd ed., 2.6), s being that of d_i.
 When the mean lead is more than `SURE` times as much for every other class, the top class is taken as decided.
 
-s cannot be known from one or two views, so it is as if `PRIOR_VIEWS` views with a deviation of `PRIOR_DEVIATION` had
+s cannot be known from one or two views, so it is as if `PRIOR_VIEWS` views with a deviation of `PRIOR_STD` had
 been seen before. How often the answer differs from that of all views: docs/sampling.md, by bench/early_stop.py.
 """
 
@@ -23,7 +23,7 @@ SURE = 4.0
 jump from 0 to 1 between views, and 2.5 was wrong in 2 % of 400 videos, 4 in 0.5 % (docs/sampling.md)."""
 
 PRIOR_VIEWS = 2.0
-PRIOR_DEVIATION = 0.25
+PRIOR_STD = 0.25
 
 
 def is_decided(probabilities: Sequence[npt.NDArray[np.float32]], planned: int) -> bool:
@@ -40,6 +40,6 @@ def is_decided(probabilities: Sequence[npt.NDArray[np.float32]], planned: int) -
     top = int(scores.mean(axis=0).argmax())
     leads = scores[:, [top]] - np.delete(scores, top, axis=1)  # (known, classes - 1)
     mean = leads.mean(axis=0)
-    squares = ((leads - mean) ** 2).sum(axis=0) + PRIOR_VIEWS * PRIOR_DEVIATION**2
-    deviation = np.sqrt(squares / (known - 1 + PRIOR_VIEWS))
-    return bool((mean > SURE * deviation * math.sqrt((planned - known) / (planned * known))).all())
+    squares = ((leads - mean) ** 2).sum(axis=0) + PRIOR_VIEWS * PRIOR_STD**2
+    std = np.sqrt(squares / (known - 1 + PRIOR_VIEWS))
+    return bool((mean > SURE * std * math.sqrt((planned - known) / (planned * known))).all())

@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from cliplane.cpus import MOST_DECODER_THREADS
+from cliplane.cpus import MAX_DECODER_THREADS
 from cliplane.settings import MIB, Settings, SettingsError
 
 FEWEST_LANES, MOST_LANES = 2, 64
@@ -68,7 +68,7 @@ def sizes(settings: Settings, cpus: float, memory_bytes: int, shm_bytes: int | N
         if shm_bytes is not None:
             room = min(room, (shm_bytes - BACKEND_BYTES) // (region * REGIONS_A_LANE))
         lanes = max(1, min(max(FEWEST_LANES, math.ceil(cpus)), room, MOST_LANES))
-    threads = settings.decoder_threads or min(max(round(cpus), 1), MOST_DECODER_THREADS)
+    threads = settings.decoder_threads or min(max(round(cpus), 1), MAX_DECODER_THREADS)
     return Sizes(
         cpus=cpus,
         memory_bytes=memory_bytes,

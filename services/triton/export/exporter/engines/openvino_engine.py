@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import openvino
 
-MOST_STREAMS = 4
+from exporter.engines.all_threads import CLEARLY_SOONER, takes_all_threads
+
+MAX_STREAMS = 4
 """Views at once: each stream has activations of its own in memory."""
 
 
@@ -53,7 +55,7 @@ class Engine:
         chosen: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": min(threads, MOST_STREAMS),
+            "NUM_STREAMS": min(threads, MAX_STREAMS),
             # Pinned, the threads of every process sit on the same first CPUs, beside a decoder or another model's.
             "ENABLE_CPU_PINNING": False,
             **properties,
@@ -71,7 +73,7 @@ class Engine:
         # The first inferences also allocate; no client should wait for that.
         view = np.zeros(shape, np.uint8)
         self._is_single_sooner = self.streams > 1 and (
-            _fastest(lambda: self._infer_one(view)) < 0.8 * _fastest(lambda: self._infer_several([view]))
+            _fastest(lambda: self._infer_one(view)) < CLEARLY_SOONER * _fastest(lambda: self._infer_several([view]))
         )
         precision = several.get_property("INFERENCE_PRECISION_HINT").to_string()
         alone = "all threads" if self._is_single_sooner else "one stream"
@@ -83,10 +85,9 @@ class Engine:
         Raises:
             RuntimeError: OpenVINO failed.
         """
-        # What does not fill all streams is left to all threads, where that is faster.
-        left = len(views) % self.streams if self._is_single_sooner else 0
-        full = len(views) - left
-        return self._infer_several(views[:full]) + [self._infer_one(view) for view in views[full:]]
+        if takes_all_threads(self._is_single_sooner, in_work=0, waiting=len(views)):
+            return [self._infer_one(views[0])]
+        return self._infer_several(views)
 
     def _infer_several(self, views: Sequence[np.ndarray]) -> list[np.ndarray]:
         outputs: dict[int, np.ndarray] = {}
