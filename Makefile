@@ -22,7 +22,7 @@ SHELLS = .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle host/* services/trit
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up doctor down logs ps test fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock abandoned
+.PHONY: help up doctor down logs ps test fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -89,6 +89,12 @@ lock: ## pin the dependencies again, with hashes (needs uv)
 	cd services/triton && $(UV) requirements.in -o requirements.txt && $(UV) --no-deps tritonserver.in -o tritonserver.txt
 	$(UV) bench/requirements.in -o bench/requirements.txt
 	cd services/triton/export/exporter && $(UV) requirements.in -o requirements.txt
+
+sbom: ## what the images' Python is made of, CycloneDX, from the lock files: artifacts/*.cdx.json (needs uv)
+	mkdir -p artifacts
+	cat services/web/requirements.txt | $(SBOM) artifacts/web.cdx.json
+	cat services/triton/requirements.txt services/triton/tritonserver.txt | $(SBOM) artifacts/triton.cdx.json
+SBOM = uvx -q --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --output-reproducible --of JSON - -o
 
 ##@ Test everything
 
