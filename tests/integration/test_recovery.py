@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
+import contextlib
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -293,3 +296,59 @@ def test_regions_that_somebody_removed_are_made_again(ready: Stack) -> None:
         return regions_of(ready) == workers_of(ready)
 
     wait_until(everyone_has_a_region, what="a region for everyone")
+
+
+@contextlib.contextmanager
+def a_client_that_asks_all_the_time() -> Iterator[collections.Counter[str]]:
+    """What its requests came to: "200", or a problem's type."""
+    outcomes: collections.Counter[str] = collections.Counter()
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            answer = classify(video("pan_right"), views=1)
+            type_ = "200" if answer.status_code == 200 else answer.json()["type"]
+            outcomes[type_.removeprefix("urn:cliplane:problem:")] += 1
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield outcomes
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_lanes_that_start_anew_are_starting_and_not_busy(ready: Stack) -> None:
+    before = ready.arbiter("lanes")
+    with a_client_that_asks_all_the_time() as outcomes:
+        ready.kill("web", before)
+        wait_until(lambda: ready.arbiter("lanes") != before and len(ready.lanes()) == 2, what="new lanes")
+        answered = outcomes["200"]
+        wait_until(lambda: outcomes["200"] > answered, what="answers")
+    assert outcomes["starting"] > 0
+    assert set(outcomes) <= {"200", "starting", "lane-died"}
+
+
+def test_no_model_is_unknown_while_triton_restarts(ready: Stack) -> None:
+    with a_client_that_asks_all_the_time() as outcomes:
+        docker("restart", ready.container("triton"))
+        answered = outcomes["200"]
+        wait_until(lambda: outcomes["200"] > answered, what="answers")
+    assert set(outcomes) <= {"200", "not-ready", "triton-unavailable"}
+
+
+def test_readyz_is_503_in_time_while_triton_stands_still(ready: Stack) -> None:
+    docker("pause", ready.container("triton"))
+    try:
+        wait_until(lambda: not ready.is_ready(), what="not ready")
+        began = time.monotonic()
+        answer = httpx.get(f"{BASE}/readyz", timeout=10)
+        took = time.monotonic() - began
+        alive = httpx.get(f"{BASE}/livez", timeout=10)
+    finally:
+        docker("unpause", ready.container("triton"))
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:cliplane:problem:triton-unavailable")
+    assert "retry-after" in answer.headers
+    assert took < 4  # 1.5 s where the machine has nothing else to do
+    assert alive.status_code == 200

@@ -16,7 +16,7 @@ const ADVICE = {
   "undecodable-video": CONVERT, "unsupported-codec": CONVERT, "decoder-crashed": CONVERT,
   "over-limit": SMALLER, "body-too-large": SMALLER, "upload-too-slow": SMALLER,
   "decode-timeout": SHORTER, "infer-timeout": SHORTER, "out-of-time": SHORTER,
-  "busy": WAIT, "not-ready": WAIT, "triton-unavailable": WAIT, "lane-died": WAIT,
+  "busy": WAIT, "starting": WAIT, "not-ready": WAIT, "triton-unavailable": WAIT, "lane-died": WAIT,
   "decoder-out-of-memory": WAIT, "decoder-out-of-threads": WAIT,
   "unauthorized": "Sign in with a key, then try again.",
   "unknown-model": "Reload the page: the models may have changed.",

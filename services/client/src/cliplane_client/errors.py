@@ -141,6 +141,12 @@ class Busy(NotReady):
     type = "busy"
 
 
+class Starting(NotReady):
+    """The lanes are not there yet, or start anew."""
+
+    type = "starting"
+
+
 class NotAVideoModel(NotReady):
     type = "not-a-video-model"
 

@@ -10,6 +10,7 @@ import os
 import queue
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +20,11 @@ from cliplane.errors import (
     CliplaneError,
     HandoffError,
     InferTimeout,
+    NotReady,
     RegionLost,
     SharedMemoryNotShared,
     SharedMemoryTooSmall,
+    TritonUnavailable,
 )
 from cliplane.region import SHM, TRITON_MARKER, Region, create_region
 from cliplane.settings import Settings
@@ -31,6 +34,9 @@ log = structlog.get_logger()
 
 MAX_AGE_S = 0.5
 """How long an answer is repeated before it is found out again."""
+
+PATIENCE_S, LIVE_S = 1.0, 0.5
+"""Who asks waits so long for the finding out, and then for a sign of life: together less than 2 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +49,66 @@ class Ready:
 
 
 class Readiness:
-    """Finds out, at most every `MAX_AGE_S`; safe to ask from several threads."""
+    """Finds out, at most every `MAX_AGE_S`; safe to ask from several threads, and answers within 2 s."""
 
     def __init__(self, settings: Settings, triton: Triton) -> None:
         self._settings, self._triton = settings, triton
         self._lock = threading.Lock()
+        self._finder = ThreadPoolExecutor(1, "readiness")
+        self._finding: Future[None] | None = None
         self._region: Region | None = None
-        self._asked_at = -MAX_AGE_S
+        self._found_at = -MAX_AGE_S
         self._answer: Ready | CliplaneError | None = None
 
     def check(self) -> Ready:
         """How the stack answers.
 
         Raises:
-            CliplaneError: it cannot, or not as it should, and why: NotReady, TritonUnavailable, a HandoffError.
+            CliplaneError: it cannot, or not as it should, and why: NotReady, TritonUnavailable, a HandoffError. Its
+                status is 503, whatever it is.
         """
         with self._lock:
-            if self._answer is None or time.monotonic() - self._asked_at > MAX_AGE_S:
-                before = self._answer
-                try:
-                    self._answer = self._find_out()
-                except CliplaneError as error:
-                    self._answer = error
-                self._asked_at = time.monotonic()
-                self._log_change(before)
+            if self._finding is None or self._finding.done():
+                fresh = self._answer is not None and time.monotonic() - self._found_at < MAX_AGE_S
+                self._finding = self._finding if fresh else self._finder.submit(self._renew)
+            finding = self._finding
+        try:
+            if finding is not None:
+                finding.result(PATIENCE_S)
             answer = self._answer
-        if isinstance(answer, CliplaneError):
-            # A new one: an exception that several threads raise would gather all their tracebacks.
-            raise type(answer)(answer.detail) from answer.__cause__
-        return answer
+        except TimeoutError:
+            answer = self._meanwhile()
+        if isinstance(answer, Ready):
+            return answer
+        assert answer is not None
+        # A new one: an exception that several threads raise would gather all their tracebacks.
+        error = type(answer)(answer.detail)
+        error.status, error.retry_after_s = 503, error.retry_after_s or NotReady.retry_after_s
+        raise error from answer.__cause__
 
     def close(self) -> None:
-        if self._region is not None:
-            self._triton.unregister(self._region)
-            self._region.close()
-            self._region = None
+        self._finder.shutdown(wait=False, cancel_futures=True)
+        self._forget_region()
+
+    def _renew(self) -> None:
+        before = self._answer
+        try:
+            self._answer = self._find_out()
+        except CliplaneError as error:
+            self._answer = error
+        except Exception:
+            log.exception("readiness_failed")
+            self._answer = CliplaneError()
+        self._found_at = time.monotonic()
+        self._log_change(before)
+
+    def _meanwhile(self) -> Ready | CliplaneError:
+        """The answer while it is being found out: what a busy server was before, it still is."""
+        if not self._triton.is_live(LIVE_S):
+            return TritonUnavailable(f"no sign of life within {PATIENCE_S + LIVE_S:g} s")
+        if isinstance(self._answer, Ready) and time.monotonic() - self._found_at < self._settings.infer_timeout_s:
+            return self._answer
+        return NotReady("whether it can answer is not known yet")
 
     def _find_out(self) -> Ready:
         spec = self._triton.spec(self._settings.default_model)
@@ -96,7 +127,7 @@ class Readiness:
     def _round_trip(self, spec: ModelSpec) -> None:
         byte_size = spec.sampling.view_bytes
         if self._region is None or self._region.byte_size != byte_size or not self._region.is_linked():
-            self.close()
+            self._forget_region()
             self._region = create_region(byte_size, generation=0)
             self._region.memory[:byte_size] = np.random.default_rng(0).integers(0, 256, byte_size, np.uint8).tobytes()
             self._triton.register(self._region)
@@ -107,6 +138,12 @@ class Readiness:
             through_memory = self._infer(spec, self._region, shared=True)
         if not np.array_equal(through_memory, self._infer(spec, self._region, shared=False)):
             raise HandoffError("the region and the payload gave different answers")
+
+    def _forget_region(self) -> None:
+        if self._region is not None:
+            self._triton.unregister(self._region)
+            self._region.close()
+            self._region = None
 
     def _infer(self, spec: ModelSpec, region: Region, *, shared: bool) -> Probabilities:
         answers: queue.SimpleQueue[Probabilities | CliplaneError] = queue.SimpleQueue()

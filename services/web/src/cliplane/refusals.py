@@ -23,6 +23,7 @@ OUTCOMES = (
     "internal-error",
     "lane-died",
     "busy",
+    "starting",
     "out-of-time",
 )
 """What `nginx/problems.conf` puts into `$cliplane_refusal`."""

@@ -93,6 +93,13 @@ class Triton:
         except InferenceServerException as exc:
             _translate(exc)
 
+    def is_live(self, within_s: float) -> bool:
+        """Whether Triton says so in this time."""
+        try:
+            return bool(self._client.is_server_live(client_timeout=within_s))
+        except InferenceServerException:
+            return False
+
     def models(self) -> list[ModelSpec]:
         """The models that are ready and take video, by name.
 
@@ -130,12 +137,19 @@ class Triton:
             if spec is None or seen != fingerprint:
                 spec = self._read_spec(name, version, config)
         except InferenceServerException as exc:
-            _translate(exc)
+            error = _translated(exc)
+            if isinstance(error, UnknownModel):
+                self._raise_not_ready(name)
+            raise error from exc
         self._specs[name] = (time.monotonic(), seen, spec)
         return spec
 
     def _raise_not_ready(self, name: str) -> NoReturn:
-        index = self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S)
+        """The repository's index says whether there is such a model; a server that starts or ends unloads all."""
+        try:
+            index = self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S)
+        except InferenceServerException as exc:
+            _translate(exc)
         if any(model.name == name for model in index.models):
             raise NotReady(f"model {name!r} is not loaded")
         raise UnknownModel(f"model {name!r} is not in the repository")
@@ -319,7 +333,10 @@ def _inferred(
 ) -> tuple[Probabilities | None, str, CliplaneError | None]:
     """An answer as `OnInferred` takes it."""
     if error is not None:
-        return None, "", _translated(error)
+        ours = _translated(error)
+        if isinstance(ours, UnknownModel):  # it was there a moment ago
+            ours = NotReady("the model was unloaded, or the inference server restarts")
+        return None, "", ours
     try:
         return _output(result, output_name, shape), result.get_response().model_version, None
     except InferenceFailed as nonsense:
