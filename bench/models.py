@@ -14,6 +14,7 @@ from typing import Any
 from exporter.engines.report import TITLES
 
 from bench import door
+from bench.prose import fold
 from bench.tables import table
 
 HERE = Path(__file__).parent
@@ -127,7 +128,7 @@ def page(file: str) -> str:
         found = re.search(pattern, text, re.DOTALL)
         if found is None:
             raise SystemExit(f"{file}: there is no place for {name}")
-        text = f"{text[: found.start()]}{found[1]}\n{part()}\n{found[2]}{text[found.end() :]}"
+        text = f"{text[: found.start()]}{found[1]}\n{fold(part())}{found[2]}{text[found.end() :]}"
     return text
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.decoding_report import length, overlap, readers, views
 from bench.plots import Pictures
+from bench.prose import fold
 from bench.serving_report import bound, floor, growth, handoff, peers, start, upload
 
 HERE = Path(__file__).parent
@@ -48,9 +49,8 @@ Written by `bench/report.py` from `bench/results/`. {machine["cpus"]} CPUs ({mac
 noisy, so compare within a table, not between them. The clip is `{machine["source"]}`.
 
 """
-    args.out.write_text(
-        text + "\n".join(section(results[name], pictures) for name, section in SECTIONS.items() if name in results)
-    )
+    text += "\n".join(section(results[name], pictures) for name, section in SECTIONS.items() if name in results)
+    args.out.write_text(fold(text))
 
 
 if __name__ == "__main__":

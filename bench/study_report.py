@@ -12,6 +12,7 @@ from typing import Any
 
 from cliplane_client.shrinking import CRF, MARGIN, PRESET
 
+from bench.prose import fold
 from bench.tables import table
 
 HERE = Path(__file__).parent
@@ -129,7 +130,7 @@ def page(results: dict[str, Any]) -> str:
     margin, crf = take.split(" / ")
     part, top1 = goal["end_to_end_s"] / goal["raw_s"], agreement[USUAL]["top1"]
     lost = "".join(f"\n- {name}: {'; '.join(row['differing'])}" for name, row in agreement.items() if row["differing"])
-    return f"""# Shrinking before the upload
+    return fold(f"""# Shrinking before the upload
 
 Written by `make study` (`bench/study.py`, `bench/study_report.py`) from `bench/results/study.json`. {machine["cpus"]} CPUs ({machine["cpu"]}), which
 client and server share, and others too: the load average was {min(load):.1f} to {max(load):.1f} when the parts began. Model: `{results["model"]}`, which looks at a short side of
@@ -166,7 +167,7 @@ Sent while still being encoded, the video would arrive at most {small_s:.1f} s s
 
 The goal, over {GOAL_UPLINK} Mbit/s: at most {GOAL_PART} of the time and a top-1 agreement of at least {GOAL_TOP1}. Measured: {part:.2f} and {top1:.3f}.
 **{"Met" if part <= GOAL_PART and top1 >= GOAL_TOP1 else "Missed"}.**
-"""
+""")
 
 
 def main() -> None:
