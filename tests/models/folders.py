@@ -90,14 +90,18 @@ def compared(kind: str, work: Path, **changes: Any) -> dict[str, Any]:
     network, processor = save(kind, folder, **changes)
     brought = huggingface.bring(folder, None, "stride=2", None, work)
     frames = np.random.default_rng(0).integers(0, 256, (3, FRAMES, SIDE, SIDE, 3), dtype=np.uint8)
-    served = parity.of_pytorch(brought.served, frames)
+    served = brought.graph.answers(frames)
     graph = work / f"{folder.name}.onnx"
-    parity.export(brought.served, frames, graph)
+    brought.graph.export(frames, graph)
     videos = [list(clip) for clip in frames] if "Image" in type(processor).__name__ else list(frames)
     inputs = processor(videos, return_tensors="pt", do_resize=False, do_center_crop=False)
     with torch.no_grad():
         logits = network(**inputs).logits
-    own = torch.sigmoid(logits) if brought.served.answer == "sigmoid" else torch.softmax(logits, dim=1)
+    own = (
+        torch.sigmoid(logits)
+        if network.config.problem_type == "multi_label_classification"
+        else torch.softmax(logits, dim=1)
+    )
     kept = parity.of_pytorch(huggingface.read_kept(brought.weights), frames)
     return {
         "openvino": float(np.abs(parity.of_openvino(graph, frames) - served).max()),
@@ -250,7 +254,7 @@ def sharded_as_whole(work: Path) -> float:
     worst = 0.0
     for folder in (work / "in shards", pickled):
         brought = huggingface.bring(folder, None, "stride=2", None, work)
-        found = brought.served.network.network.state_dict()
+        found = load_file(brought.weights)
         worst = max(worst, *(float((found[name] - t).abs().max()) for name, t in network.state_dict().items()))
     return worst
 

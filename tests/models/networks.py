@@ -41,9 +41,9 @@ def compared(name: str, sampling: str, work: Path) -> dict[str, Any]:
     told = None if name != "mvit_base_16x4" else name
     brought = named.bring(told, checkpoint, labels, sampling, None, work)
     frames = clips(brought.sampling, 2, None).frames
-    expected = parity.of_pytorch(brought.served, frames)
+    expected = brought.graph.answers(frames)
     graph = work / f"{name}.onnx"
-    parity.export(brought.served, frames, graph)
+    brought.graph.export(frames, graph)
     found = parity.of_openvino(graph, frames)
     checkpoint.unlink()
     graph.unlink()

@@ -117,7 +117,3 @@ def test_a_folder_is_served_and_answers_with_its_labels(work: Path, name: str) -
     found = answer.json()
     assert sorted(one["label"] for one in found["predictions"]) == LABELS
     assert len(found["views"]) == 2
-    # The next version is of the same folder: what its sampling was is not told again.
-    again = make("model", FROM=folder, AS=name)
-    assert again.returncode == 0, again.stderr
-    assert "version 2 installed" in again.stdout

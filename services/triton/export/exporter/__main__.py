@@ -19,17 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from . import named, parity, triton
-from .brought import Brought, CannotBring
+from . import parity, triton
+from .brought import Brought, CannotBring, Graph
 from .check import check
 from .checkpoint import BadCheckpoint
 from .clips import clips
 from .folder import CannotInstall, check_same, installed, new_folder, put, put_model, put_version, write
 from .kept import keep_weights
-from .networks import NETWORKS
 from .parity import NoParity
 from .sampling import BadSampling, Sampling
-from .served import Served
 from .triton import TritonFailed
 
 PARITY_CLIPS = 3
@@ -52,7 +50,7 @@ def main() -> int:
         with new_folder(args.staged, as_name, version) as folder:
             write(folder, as_name, labels, sampling, description, "f32")
             tried = clips(sampling, PARITY_CLIPS, args.videos)
-            folder, differences = _compared(brought.served, tried.frames, folder, version)
+            folder, differences = _compared(brought.graph, tried.frames, folder, version)
             facts: dict[str, Any] = {
                 "version": version,
                 "network": brought.network,
@@ -73,7 +71,10 @@ def main() -> int:
     except (CannotBring, CannotInstall, BadCheckpoint, BadSampling, NoParity, TritonFailed) as error:
         print(f"make model: {error}", file=sys.stderr)
         return 1
-    print(f"{as_name}: version {version} installed; largest difference of a probability from PyTorch's: ", end="")
+    print(
+        f"{as_name}: version {version} installed; largest difference of a probability from {brought.graph.library}'s: ",
+        end="",
+    )
     print(", ".join(f"{difference:.1e} in {who}" for who, difference in differences.items()))
     if there:
         print(f"Its engine was chosen for the version before: make engines NAME={as_name} compares anew")
@@ -81,36 +82,49 @@ def main() -> int:
 
 
 def _brought(args: argparse.Namespace, default: Sampling | None) -> Brought:
-    if args.folder is None:
-        return named.bring(args.name, args.checkpoint, args.labels, args.sampling, default, args.cache)
-    from . import huggingface  # seconds, which the others need not wait
+    # Each imports a library that takes seconds, and that the others do without.
+    if args.onnx:
+        from . import onnx_file
 
-    return huggingface.bring(args.folder, args.labels, args.sampling, default, args.staged)
+        return onnx_file.bring(args.onnx, args.labels, args.sampling, default, args.normalise, args.answer)
+    if args.folder:
+        from . import huggingface
+
+        return huggingface.bring(args.folder, args.labels, args.sampling, default, args.staged)
+    from . import named
+
+    return named.bring(args.name, args.checkpoint, args.labels, args.sampling, default, args.cache)
 
 
-def _compared(served: Served, frames: np.ndarray, folder: Path, version: int) -> tuple[Path, dict[str, float]]:
+def _compared(graph: Graph, frames: np.ndarray, folder: Path, version: int) -> tuple[Path, dict[str, float]]:
     """Export the graph, and show the folder to the Triton beside this container when OpenVINO agrees on it.
 
     Gives the folder's new place, and for each of the two the largest difference of a probability.
 
     Raises:
-        NoParity, TritonFailed: it is not what PyTorch answers.
+        NoParity, TritonFailed: it is not what the library answers.
     """
-    expected = parity.of_pytorch(served, frames)
-    graph = folder / str(version) / "model.onnx"
-    parity.export(served, frames, graph)
-    differences = {"openvino": parity.largest_difference("OpenVINO", parity.of_openvino(graph, frames), expected)}
+    expected, library = graph.answers(frames), graph.library
+    file = folder / str(version) / "model.onnx"
+    graph.export(frames, file)
+    found = parity.of_openvino(file, frames)
+    differences = {"openvino": parity.largest_difference("OpenVINO", found, expected, library)}
     shown = folder.parent / "models" / folder.name
     put(folder, shown)
     answers = triton.answers(folder.name, version, frames)
-    differences["triton"] = parity.largest_difference("Triton", answers, expected)
+    differences["triton"] = parity.largest_difference("Triton", answers, expected, library)
     return shown, differences
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", nargs="?", choices=sorted(NETWORKS), metavar="NAME", help=", ".join(NETWORKS))
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one of networks.py")
     parser.add_argument("--from", dest="folder", type=Path, metavar="DIR", help="what Hugging Face's Trainer saved")
+    parser.add_argument("--onnx", type=Path, metavar="FILE", help="a graph, with --normalise and perhaps --answer")
+    parser.add_argument("--normalise", default="", help="none, scale, or mean=r/g/b,std=r/g/b of pixels from 0 to 1")
+    parser.add_argument(
+        "--answer", choices=("softmax", "sigmoid", "probabilities"), help="what makes them of its output"
+    )
     parser.add_argument("--models", type=Path, required=True, help="the model repository")
     parser.add_argument("--staged", type=Path, required=True, help="on its disk; a Triton serves DIR/models from there")
     parser.add_argument("--as", dest="as_name", help="another name in the repository")
@@ -124,10 +138,12 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.as_name and not args.as_name.replace("_", "").replace("-", "").isalnum():
         raise CannotBring(f"AS={args.as_name}: letters, digits, _ and -")
-    given = [word for word, value in (("NAME", args.name), ("FROM", args.folder)) if value is not None]
-    if len(given) > 1 or (args.folder and args.checkpoint):
-        raise CannotBring("FROM=folder has its network and its weights: NAME and CHECKPOINT are not for it")
-    if not given and not args.checkpoint:
+    whole = [word for word, value in (("FROM", args.folder), ("ONNX", args.onnx)) if value is not None]
+    if len(whole) > 1 or (whole and (args.name or args.checkpoint)):
+        raise CannotBring(f"{whole[0]} has its network and its weights: it stands alone, without NAME and CHECKPOINT")
+    if not args.onnx and (args.normalise or args.answer):
+        raise CannotBring("NORMALISE and ANSWER are for ONNX: the others say it themselves")
+    if not whole and not args.name and not args.checkpoint:
         raise CannotBring(
             "it needs NAME=, a network's, CHECKPOINT=, its weights, or FROM=, the folder that a trainer saved"
         )

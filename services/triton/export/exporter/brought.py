@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
+
+import numpy as np
 
 from .sampling import Sampling
-
-if TYPE_CHECKING:
-    from .served import Served  # and PyTorch
 
 
 class CannotBring(Exception):
     """It is not a network that can be served, or not told how; in the words of whoever made it."""
+
+
+class Graph(Protocol):
+    """What is to be served, uint8 frames in and probabilities out, and what it answers as it came."""
+
+    @property
+    def library(self) -> str:
+        """Whose answers are right."""
+
+    def answers(self, frames: np.ndarray) -> np.ndarray:
+        """Probabilities, (views, classes) float32, of frames, (views, T, H, W, 3) uint8. Raises NoParity."""
+
+    def export(self, frames: np.ndarray, file: Path) -> None:
+        """Write it as ONNX. `frames` are of its shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +36,7 @@ class Brought:
     """
 
     network: str
-    served: Served
+    graph: Graph
     labels: list[str]
     sampling: Sampling
     weights: Path

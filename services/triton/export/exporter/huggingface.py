@@ -19,6 +19,7 @@ from torch import nn
 
 from .brought import Brought, CannotBring, read_labels
 from .checkpoint import BadCheckpoint, refuse_misfits
+from .parity import PyTorch
 from .processor import read_json, read_preparation
 from .sampling import Sampling, changed, changes
 from .served import Answer, Served
@@ -133,7 +134,7 @@ def bring(folder: Path, labels: Path | None, sampling: str, default: Sampling | 
     weights = work / "weights.safetensors"
     state = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
     save_file(state, weights, {_KEPT: json.dumps(facts, sort_keys=True)})
-    return Brought(config.model_type, _served(network, facts), names, cut, weights, folder.name)
+    return Brought(config.model_type, PyTorch(_served(network, facts)), names, cut, weights, folder.name)
 
 
 def read_kept(weights: Path) -> Served:

@@ -15,6 +15,7 @@ from .checkpoint import class_count, fit, read_weights
 from .found import find_network
 from .network import Network
 from .networks import NETWORKS, served
+from .parity import PyTorch
 from .sampling import Sampling, changed
 from .torchvision_networks import kinetics_labels
 
@@ -28,6 +29,8 @@ def bring(
     Raises:
         CannotBring, BadCheckpoint, BadSampling: it cannot be had, or is not this network.
     """
+    if name is not None and name not in NETWORKS:
+        raise CannotBring(f"invalid choice: {name!r}; NAME is one of {', '.join(NETWORKS)}")
     if checkpoint:
         weights, source = checkpoint, checkpoint.name
         tensors = read_weights(weights)
@@ -44,7 +47,7 @@ def bring(
     names = _labels(labels, classes)
     network = about.build(classes, cut)
     fit(network, tensors)
-    return Brought(about.name, served(network, about), names, cut, weights, source)
+    return Brought(about.name, PyTorch(served(network, about)), names, cut, weights, source)
 
 
 def _labels(path: Path | None, classes: int) -> list[str]:

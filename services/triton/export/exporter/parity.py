@@ -1,7 +1,9 @@
-"""Parity: do the exported graph in OpenVINO, and Triton with the whole folder, answer as PyTorch does?"""
+"""Parity: do the exported graph in OpenVINO, and Triton with the whole folder, answer as PyTorch does, or whatever
+library a graph came from?"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,22 +44,37 @@ def export(served: Served, frames: np.ndarray, file: Path) -> None:
         torch.onnx.export(served, (example,), str(file), dynamo=False, opset_version=17, dynamic_axes=axes, **names)
 
 
+@dataclass(frozen=True, slots=True)
+class PyTorch:
+    """A network of PyTorch's, as it is brought."""
+
+    served: Served
+    library: str = "PyTorch"
+
+    def answers(self, frames: np.ndarray) -> np.ndarray:
+        """Raises NoParity, as `of_pytorch`."""
+        return of_pytorch(self.served, frames)
+
+    def export(self, frames: np.ndarray, file: Path) -> None:
+        export(self.served, frames, file)
+
+
 def of_openvino(file: Path, frames: np.ndarray) -> np.ndarray:
     """Probabilities of the graph in float32, in this process."""
     compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return np.concatenate([compiled(view[None])[0] for view in frames])
 
 
-def largest_difference(who: str, found: np.ndarray, expected: np.ndarray) -> float:
+def largest_difference(who: str, found: np.ndarray, expected: np.ndarray, library: str = "PyTorch") -> float:
     """The largest difference of a probability.
 
     Raises:
         NoParity: it is more than `MOST_DIFFERENCE`, or a view has another top class.
     """
     if found.shape != expected.shape:
-        raise NoParity(f"{who} answers {found.shape}, PyTorch {expected.shape}")
+        raise NoParity(f"{who} answers {found.shape}, {library} {expected.shape}")
     worst = float(np.abs(found - expected).max())
     agreed = int((found.argmax(1) == expected.argmax(1)).sum())
     if not worst <= MOST_DIFFERENCE or agreed < len(expected):  # `not`: NaN is not less than anything
-        raise NoParity(f"{who} differs from PyTorch by {worst:.1e}; {agreed} of {len(expected)} tops agree")
+        raise NoParity(f"{who} differs from {library} by {worst:.1e}; {agreed} of {len(expected)} tops agree")
     return worst

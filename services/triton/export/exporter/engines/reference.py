@@ -27,6 +27,8 @@ def find_weights(folder: Path, cache: Path, checkpoint: Path | None) -> Path:
         about = json.loads((folder / "export.json").read_text())
     except FileNotFoundError:
         raise NoReference(f"{folder.name} has no export.json: it was not made by make model") from None
+    if about["network"] == "onnx":
+        raise NoReference(f"{folder.name} came as a graph: PyTorch has no network of it to compare with")
     if checkpoint is not None:
         digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
         if digest != about["sha256"]:

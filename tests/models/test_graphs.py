@@ -1,0 +1,68 @@
+"""ONNX=file: a graph from elsewhere is served as it answers by itself, or refused by name. `graphs.py` does all of it,
+in one container of the exporter's image."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.models.conftest import MODELS, REPOSITORY, make, run
+
+
+@pytest.fixture(scope="module")
+def found(work: Path) -> Any:
+    done = run("-W", "ignore", REPOSITORY / "tests" / "models" / "graphs.py", work / "graphs")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("graph", ["NCTHW", "NTCHW", "NTHWC", "sigmoid", "its own softmax", "one view"])
+def test_what_is_served_of_a_graph_answers_as_onnx_runtime(found: Any, graph: str) -> None:
+    about = found["compared"][graph]
+    assert about["difference"] <= 1e-4
+    assert about["spread"] > 0.01
+    assert about["sum"] > 1.1 if graph == "sigmoid" else about["sum"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("free frames", "its input is n × 3 × ? × 32 × 32; all but the first are fixed"),
+        ("two colours", "one of its dimensions, and only one, is 3"),
+        ("three frames", "one of its dimensions, and only one, is 3"),
+        ("two views", "its input is 2 × 3 × 4 × 32 × 32"),
+        ("no square", "its frames are 40 × 32; here they are squares"),
+        ("cut", "cut.onnx: it is cut off, or not an ONNX graph"),
+        ("text", "text.onnx: it is cut off, or not an ONNX graph"),
+        ("outside", "its weights are in another file: save it whole"),
+        ("no normalisation", "a graph does not say how its pixels are normalised: NORMALISE=mean="),
+        ("two means", "NORMALISE: mean has three numbers, red/green/blue, not '0.5/0.5'"),
+        ("no deviation", "NORMALISE: a std is more than 0"),
+        ("no answer", "it ends in Mul, which does not say what comes out: ANSWER=softmax|sigmoid|probabilities"),
+        ("no sampling", "SAMPLING=stride=N (or mode=uniform, mode=segments),short_side=PIXELS"),
+        ("another clip", "SAMPLING: clip_length is the graph's, 4"),
+        ("no labels", "NCTHW.onnx has 5 classes: LABELS=file"),
+        ("three labels", "LABELS=three.txt: 3 labels for 5 classes"),
+        ("no probabilities", "its output is no probabilities"),
+    ],
+)
+def test_what_is_wrong_with_a_graph_is_named(found: Any, case: str, words: str) -> None:
+    assert words in found["refused"][case]
+
+
+@pytest.mark.usefixtures("found")
+def test_a_graph_is_installed_when_triton_answers_as_onnx_runtime(work: Path, name: str) -> None:
+    folder = work / "graphs"
+    given = {"ONNX": folder / "one.onnx", "AS": name, "LABELS": folder / "labels.txt", "ANSWER": "softmax"}
+    told = {"SAMPLING": "mode=uniform,short_side=36", "NORMALISE": "mean=0.485/0.456/0.406,std=0.229/0.224/0.225"}
+    done = make("model", **given, **told)
+    assert done.returncode == 0, done.stderr
+    assert "from ONNX Runtime's: " in done.stdout
+    about = json.loads((MODELS / name / "export.json").read_text())
+    assert max(about["parity"]["max_difference"].values()) <= 1e-4
+    engines = make("engines", NAME=name)
+    assert engines.returncode == 1
+    assert "came as a graph: PyTorch has no network of it to compare with" in engines.stderr
