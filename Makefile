@@ -60,7 +60,7 @@ bundle: ## all that a host without internet needs, in one file (SIGN_KEY=key.pem
 
 ##@ Models
 
-model: ## bring a model, or a new version: NAME=x3d_s or FROM=folder (CHECKPOINT= LABELS= AS= SAMPLING= CHECK= PRECISION=f32|bf16)
+model: ## bring a model, or a new version: NAME=x3d_s, FROM=folder or ONNX=file (CHECKPOINT= LABELS= AS= SAMPLING= CHECK= …)
 	@$(call BUILD_OR_HAVE,exporter)
 	@$(call BUILD_OR_HAVE,triton)
 	@services/triton/export/run model

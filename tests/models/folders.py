@@ -83,11 +83,12 @@ def save(kind: str, folder: Path, shards: bool = False, **changes: Any) -> tuple
     return network, processor
 
 
-def compared(kind: str, work: Path, **changes: Any) -> dict[str, Any]:
+def compared(kind: str, work: Path, temperature: float = 1.0, **changes: Any) -> dict[str, Any]:
     """The largest difference of a probability: OpenVINO from what is served, that from transformers' own processor and
     network, and what `make engines` builds again from the kept file."""
     folder = work / f"{kind} {len(changes)}"
     network, processor = save(kind, folder, **changes)
+    (folder / "calibration.json").write_text(json.dumps({"temperature": temperature}))
     brought = huggingface.bring(folder, None, "stride=2", None, work)
     frames = np.random.default_rng(0).integers(0, 256, (3, FRAMES, SIDE, SIDE, 3), dtype=np.uint8)
     served = brought.graph.answers(frames)
@@ -96,7 +97,7 @@ def compared(kind: str, work: Path, **changes: Any) -> dict[str, Any]:
     videos = [list(clip) for clip in frames] if "Image" in type(processor).__name__ else list(frames)
     inputs = processor(videos, return_tensors="pt", do_resize=False, do_center_crop=False)
     with torch.no_grad():
-        logits = network(**inputs).logits
+        logits = network(**inputs).logits / temperature
     own = (
         torch.sigmoid(logits)
         if network.config.problem_type == "multi_label_classification"
@@ -178,6 +179,10 @@ def _adapter(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "adapter_config.json")
 
 
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
 def _of_another_task(folder: Path) -> None:
     _json("config.json", model_type="vit", architectures=["ViTForImageClassification"])(folder)
 
@@ -215,6 +220,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "surplus key": _tensors(extra=torch.zeros(2)),
     "pickle": _pickled({"state_dict": Evil()}),
     "adapter": _adapter,
+    "calibration": lambda folder: _write(folder / "calibration.json", '{"temperature": 0}'),
 }
 
 
@@ -265,7 +271,7 @@ if __name__ == "__main__":
         (place / part).mkdir(parents=True)
     results = {
         "compared": {kind: compared(kind, place) for kind in KINDS},
-        "multi-label": compared("videomae", place, problem_type="multi_label_classification"),
+        "multi-label": compared("videomae", place, 1.5, problem_type="multi_label_classification"),
         "refused": refused(place),
         "shards": sharded_as_whole(place),
         "harm": (place / "harm").exists(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,14 @@ def test_one_other_frame_is_enough_to_refuse(tmp_path: Path, sampler: str, sampl
         check(file, changed(OWN, sampling))
     assert words in str(refused.value)
     assert str(refused.value).startswith("CHECK=train_sampler.py: ")
+
+
+def test_the_sampler_of_the_docs_is_a_sampler(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "trainer.md").read_text()
+    block = page[page.index("    import numpy as np") :]
+    file = tmp_path / "train_sampler.py"
+    file.write_text(textwrap.dedent(block[: block.index("\n\nIt is run")]))
+    assert check(file, changed(OWN, "mode=uniform"))["differ"] == 0
 
 
 def test_recorded_frames_are_compared_in_the_numbers_of_their_file(tmp_path: Path) -> None:

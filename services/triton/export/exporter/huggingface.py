@@ -130,6 +130,7 @@ def bring(folder: Path, labels: Path | None, sampling: str, default: Sampling | 
         "mean": preparation.mean,
         "deviation": preparation.deviation,
         "answer": answer,
+        "temperature": _temperature(folder / "calibration.json"),
     }
     weights = work / "weights.safetensors"
     state = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
@@ -156,8 +157,9 @@ def read_kept(weights: Path) -> Served:
 
 
 def _served(network: Any, facts: dict[str, Any]) -> Served:
-    argument = CLASSES[facts["model_type"]].argument
-    return Served(_Logits(network, argument), facts["mean"], facts["deviation"], "NTCHW", facts["answer"]).eval()
+    logits = _Logits(network, CLASSES[facts["model_type"]].argument)
+    mean, deviation, temperature = facts["mean"], facts["deviation"], facts["temperature"]
+    return Served(logits, mean, deviation, "NTCHW", facts["answer"], temperature).eval()
 
 
 def _class(said: dict[str, Any]) -> Class:
@@ -188,6 +190,16 @@ def _answer(config: Any) -> Answer:
     if config.problem_type == "regression" or config.num_labels < 2:
         raise CannotBring("config.json: it is a regression (problem_type, or a single label), and answers no labels")
     return "sigmoid" if config.problem_type == "multi_label_classification" else "softmax"
+
+
+def _temperature(file: Path) -> float:
+    """What the logits are divided by: found after the training, where it was sought."""
+    if not file.is_file():
+        return 1.0
+    said = read_json(file).get("temperature")
+    if not isinstance(said, int | float) or not 0.01 <= said <= 100:
+        raise CannotBring(f"{file.name}: temperature is a number from 0.01 to 100, not {said!r}")
+    return float(said)
 
 
 def _input(config: Any, about: Class) -> tuple[int, int]:

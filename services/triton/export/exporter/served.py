@@ -17,14 +17,22 @@ class Served(nn.Module):
     """uint8 (N, T, H, W, 3) in, float32 (N, classes) probabilities out.
 
     `mean`, `deviation`: of red, green and blue, on the scale of the pixels, 0 to 255. `layout`: of the network's input.
+    `temperature`: its logits are divided by it (Guo et al., https://arxiv.org/abs/1706.04599).
     """
 
     def __init__(
-        self, network: nn.Module, mean: Sequence[float], deviation: Sequence[float], layout: Layout, answer: Answer
+        self,
+        network: nn.Module,
+        mean: Sequence[float],
+        deviation: Sequence[float],
+        layout: Layout,
+        answer: Answer,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = network
         self.answer = answer
+        self.temperature = temperature
         self.axes = {"NCTHW": (0, 4, 1, 2, 3), "NTCHW": (0, 1, 4, 2, 3)}[layout]
         shape = (1, 3, 1, 1, 1) if layout == "NCTHW" else (1, 1, 3, 1, 1)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(shape))
@@ -35,8 +43,8 @@ class Served(nn.Module):
         output: torch.Tensor = self.network(pixels)
         match self.answer:
             case "softmax":
-                return torch.softmax(output, dim=1)
+                return torch.softmax(output / self.temperature, dim=1)
             case "sigmoid":
-                return torch.sigmoid(output)
+                return torch.sigmoid(output / self.temperature)
             case _:
                 return output
