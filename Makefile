@@ -37,6 +37,8 @@ doctor: ## what is wrong with this host, and with the stack on it (ARGS=--json)
 
 down: ## stop the stack and remove it
 	$(COMPOSE) down --volumes --remove-orphans
+	@# Compose does not know /dev/shm's volume by another size than the default.
+	@docker volume ls -q --filter label=com.docker.compose.project=$(shell host/setting COMPOSE_PROJECT_NAME cliplane) | xargs -r docker volume rm >/dev/null
 
 logs: ## follow the logs
 	@$(COMPOSE) logs -f --no-log-prefix --no-color | sed -u "s/^\x1b\[2K//"  # Compose clears the line, even in a pipe

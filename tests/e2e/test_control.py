@@ -68,3 +68,6 @@ def test_a_classified_video_is_counted(http: httpx.Client) -> None:
     before = counted()
     assert http.post("/v1/classify", content=media.clip(frames=8)).status_code == 200
     assert counted() == before + 1
+    text = http.get("/metrics").text
+    assert "cliplane_triton_up 1.0" in text
+    assert re.search(r'^cliplane_triton_views_total\{model=".+",version="\d+"\} [1-9]', text, re.MULTILINE)

@@ -84,13 +84,13 @@ def triton_client() -> triton_grpc.InferenceServerClient:
 
 
 class Stack:
-    """The containers of one compose project."""
+    """The containers of one compose project; `web`: which of its web containers, where there are several."""
 
-    def __init__(self, project: str = PROJECT, base: str = BASE) -> None:
-        self.project, self.base = project, base
+    def __init__(self, project: str = PROJECT, base: str = BASE, web: int = 1) -> None:
+        self.project, self.base, self.web = project, base, web
 
     def container(self, service: str) -> str:
-        return f"{self.project}-{service}-1"
+        return f"{self.project}-{service}-{self.web if service == 'web' else 1}"
 
     def exec(self, service: str, *command: str, check: bool = True) -> str:
         return docker("exec", self.container(service), *command, check=check)

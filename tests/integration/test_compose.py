@@ -43,6 +43,8 @@ def test_every_container_runs_without_rights(stack: Stack, service: str) -> None
     assert "no-new-privileges:true" in host["SecurityOpt"]
     assert not host["Privileged"]
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert host["Memory"] > 0
+    assert host["PidsLimit"] > 0
     assert facts["Config"]["Healthcheck"]
     status = stack.exec(service, "cat", "/proc/1/status")
     uids = next(line.split()[1:] for line in status.splitlines() if line.startswith("Uid"))
@@ -69,6 +71,12 @@ def test_only_web_is_published_and_only_to_this_host() -> None:
     services = config("compose.yaml")["services"]
     assert "ports" not in services["triton"]
     assert [port["host_ip"] for port in services["web"]["ports"]] == ["127.0.0.1"]
+
+
+def test_the_containers_bounds_follow_the_settings() -> None:
+    services = config("compose.yaml", WEB_MEMORY="3g", WEB_CPUS="1.5", TRITON_MEMORY="9g", TRITON_CPUS="4")["services"]
+    bounds = {name: (int(service["mem_limit"]), float(service["cpus"])) for name, service in services.items()}
+    assert bounds == {"web": (3 * 2**30, 1.5), "triton": (9 * 2**30, 4.0)}
 
 
 def test_each_grace_is_longer_than_the_one_inside() -> None:

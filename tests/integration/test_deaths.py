@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.integration.conftest import BASE, Stack, docker, wait_until
+from tests.integration.conftest import BASE, Stack, docker, video, wait_until
+from tests.integration.test_misconfiguration import ask, stack_with
 
 RECOVERY_S = 40
 """Twice what is promised (docs/operations.md): the machine that tests has other work."""
@@ -53,9 +55,28 @@ def test_both_containers_die_one_after_the_other(ready: Stack, die: Callable[[St
     wait_until(answers_by_shared_memory, seconds=RECOVERY_S, what="answers by shared memory")
 
 
-@pytest.mark.parametrize("first", ["web", "triton"])
-def test_both_containers_die_at_once(ready: Stack, first: str) -> None:
-    second = "triton" if first == "web" else "web"
+def test_a_second_web_leaves_the_regions_and_the_spool_of_the_first_alone(tmp_path: Path) -> None:
+    with stack_with("two", {}, {}, tmp_path, webs=2) as first:
+        second = Stack(first.project, web=2)
+
+        def both_answer() -> bool:
+            return {ask(stack, "/v1/classify", video("tilt_up"))[0] for stack in (first, second)} == {200}
+
+        wait_until(both_answer, seconds=90, what="answers of both")
+        assert ask(first, "/readyz")[1]["handoff"] == ask(second, "/readyz")[1]["handoff"] == "system_shm"
+        first.exec("web", "touch", "/spool/upload")
+        regions = first.shared_memory()
+        assert len(regions) == 2 * 3 + 1  # two lanes and the control plane of each; Triton's marker
+        docker("restart", "-t", "5", second.container("web"))
+        wait_until(both_answer, seconds=90, what="answers of both")
+        left = regions & first.shared_memory()
+        assert len(left) == 3 + 1
+        assert ask(first, "/readyz")[1]["handoff"] == "system_shm"
+        assert regions & first.shared_memory() == left
+        assert first.exec("web", "ls", "/spool").split() == ["upload"]
+
+
+def test_both_containers_die_at_once(ready: Stack) -> None:
     docker("kill", "-s", "KILL", ready.container("web"), ready.container("triton"))
-    docker("start", ready.container(first), ready.container(second))
+    docker("start", ready.container("web"), ready.container("triton"))
     wait_until(answers_by_shared_memory, seconds=RECOVERY_S, what="answers by shared memory")

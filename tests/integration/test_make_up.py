@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,22 +25,24 @@ def project() -> Iterator[str]:
     yield name
     containers = docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={name}").split()
     if containers:
-        docker("rm", "-f", *containers)
+        docker("rm", "-fv", *containers)
     for kind in ("network", "volume"):
         left = docker(kind, "ls", "-q", "--filter", f"label=com.docker.compose.project={name}").split()
         if left:
             docker(kind, "rm", *left)
 
 
-def up(project: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return host(["host/up", "--no-build"], project, settings)
+def up(project: str, checkout: Path = REPOSITORY, /, **settings: str) -> subprocess.CompletedProcess[str]:
+    return host(["host/up", "--no-build"], project, settings, checkout)
 
 
-def host(command: list[str], project: str, settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def host(
+    command: list[str], project: str, settings: dict[str, str], checkout: Path = REPOSITORY
+) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": "/root", "IMAGE_TAG": os.environ["IMAGE_TAG"], **settings}
     return subprocess.run(
         command,
-        cwd=REPOSITORY,
+        cwd=checkout,
         env={"COMPOSE_PROJECT_NAME": project, "HTTP_PORT": "0", **environment},
         capture_output=True,
         text=True,
@@ -83,7 +86,7 @@ def test_a_wrong_setting_is_named_before_anything_starts(project: str, variable:
     assert not containers(project)
 
 
-def test_it_prints_the_address_and_a_second_one_on_that_port_leaves_nothing(project: str) -> None:
+def test_it_prints_the_address_and_a_second_one_on_that_port_or_of_that_name_leaves_nothing(project: str) -> None:
     done = up(project)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("ready: http://127.0.0.1:")
@@ -106,6 +109,13 @@ def test_it_prints_the_address_and_a_second_one_on_that_port_leaves_nothing(proj
     assert port in refused.stderr
     assert "already allocated" in refused.stderr or "something else listens" in refused.stderr
     assert not containers(other)
+    with tempfile.TemporaryDirectory(dir=REPOSITORY) as folder:
+        for part in ("host", "compose.yaml", ".env.example", "services/triton/models"):
+            (Path(folder) / part).parent.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["cp", "-R", REPOSITORY / part, Path(folder) / part], check=True)
+        taken = up(project, Path(folder))
+    assert taken.returncode == 1
+    assert f"a stack of this name was started from {REPOSITORY}" in taken.stderr
     again = up(project, HTTP_PORT=port)  # the one that runs is in nobody's way
     assert again.returncode == 0, again.stderr
 

@@ -43,15 +43,17 @@ def ask(stack: Stack, path: str, body: bytes = b"") -> tuple[int, dict[str, obje
 
 
 @contextlib.contextmanager
-def stack_with(name: str, services: object, environment: dict[str, str], folder: Path) -> Iterator[Stack]:
-    """A stack of its own, with these changes to compose.yaml."""
+def stack_with(
+    name: str, services: object, environment: dict[str, str], folder: Path, webs: int = 1
+) -> Iterator[Stack]:
+    """A stack of its own, with these changes to compose.yaml and so many web containers."""
     override = folder / "override.yaml"
     override.write_text(json.dumps({"services": services}))
     compose = ["docker", "compose", "-p", f"{PROJECT}-{name}", "-f", "compose.yaml", "-f", str(override)]
     env = {**os.environ, **environment, "HTTP_PORT": "0"}
     run = {"cwd": REPOSITORY, "env": env, "check": True, "capture_output": True, "timeout": 120}
     try:
-        subprocess.run([*compose, "up", "-d", "--no-build"], **run)  # type: ignore[call-overload]
+        subprocess.run([*compose, "up", "-d", "--no-build", "--scale", f"web={webs}"], **run)  # type: ignore[call-overload]
         yield Stack(f"{PROJECT}-{name}")
     finally:
         subprocess.run([*compose, "down", "--volumes", "-t", "5"], **run)  # type: ignore[call-overload]

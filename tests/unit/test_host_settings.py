@@ -52,6 +52,8 @@ def test_the_example_with_every_line_taken_is_right(checkout: Path) -> None:
         ({"HTTP_PROT": "80"}, "the shell: HTTP_PROT: there is no such setting; HTTP_PORT?"),
         ({"HTTP_PORT": "eighty"}, "HTTP_PORT='eighty'"),
         ({"SHM_SIZE": "much"}, "SHM_SIZE='much'"),
+        ({"WEB_MEMORY": "all"}, "WEB_MEMORY='all'"),
+        ({"TRITON_CPUS": "two"}, "TRITON_CPUS='two'"),
         ({"IMAGE_TAG": "a b"}, "IMAGE_TAG='a b'"),
         (
             {"CLIPLANE_DEFAULT_MODEL": "x3d"},

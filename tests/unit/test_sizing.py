@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cliplane.settings import MIB, Settings, SettingsError
-from cliplane.sizing import BASE_BYTES, LANE_BYTES, check, memory_needed, shm_needed, sizes, to_bytes
+from cliplane.sizing import BASE_BYTES, LANE_BYTES, bounds, check, memory_needed, shm_needed, sizes, to_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,11 +40,18 @@ def test_whatever_the_host_the_lanes_fit_in_it(cpus: float, memory: int, shm: in
     assert found.lanes == 1 or memory_needed(found.lanes, region) <= memory
     assert found.lanes == 1 or shm_needed(found.lanes, region) <= shm
     assert found.pids >= 64 * found.lanes
+    web, triton = bounds(Settings(), found.lanes, memory)
+    assert web > memory_needed(found.lanes, region)  # so that the container's own limit takes no lane away
+    assert triton >= 2 * GIB
 
 
 def test_what_is_set_counts() -> None:
     found = sizes(Settings(lanes=5, decoder_threads=3), 64, 256 * GIB)
     assert (found.lanes, found.decoder_threads) == (5, 3)
+
+
+def test_the_default_memory_of_web_holds_two_lanes() -> None:
+    assert bounds(Settings(), 2, 8 * GIB)[0] <= to_bytes("4g")
 
 
 def test_the_default_size_of_shared_memory_holds_two_lanes() -> None:

@@ -47,7 +47,9 @@ def main() -> None:
         print(exc, file=sys.stderr)
         sys.exit(2)
     found = sizing.sizes(settings, available_cpus(), available_memory())
-    print(f"SHM_SIZE={found.shm_bytes // MIB}m", f"WEB_PIDS={found.pids}", sep="\n")
+    web, triton = sizing.bounds(settings, found.lanes, found.memory_bytes)
+    mib = {"SHM_SIZE": found.shm_bytes, "WEB_MEMORY": web, "TRITON_MEMORY": triton}
+    print(*(f"{name}={size // MIB}m" for name, size in mib.items()), f"WEB_PIDS={found.pids}", sep="\n")
 
 
 if __name__ == "__main__":

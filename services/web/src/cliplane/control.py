@@ -18,6 +18,7 @@ from cliplane.decoder import landlock
 from cliplane.errors import TritonUnavailable
 from cliplane.readiness import Readiness
 from cliplane.region import SHM
+from cliplane.statistics import TritonStatistics
 from cliplane.triton import ModelSpec, Triton
 
 blueprint = Blueprint("control", __name__)
@@ -74,7 +75,8 @@ def openapi() -> Response:
 
 @blueprint.get("/metrics")
 def exposition() -> Response:
-    return Response(metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
+    statistics = TritonStatistics(current_app.extensions["triton"])
+    return Response(metrics.exposition(statistics), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _description(spec: ModelSpec) -> dict[str, Any]:

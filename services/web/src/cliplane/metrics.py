@@ -7,6 +7,7 @@ import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -35,9 +36,11 @@ HANDOFF_FALLBACK = Gauge(
 )
 
 
-def exposition() -> bytes:
-    """All processes' metrics in Prometheus' text format."""
+def exposition(*more: Collector) -> bytes:
+    """All processes' metrics in Prometheus' text format, and those of `more`."""
     registry = CollectorRegistry()
+    for collector in more:
+        registry.register(collector)
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
 

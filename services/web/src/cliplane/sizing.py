@@ -29,6 +29,9 @@ REGIONS_A_LANE = 3
 BACKEND_BYTES = 128 * MIB
 """Segments of Triton's Python backend: 8 MiB for each model of it, growing by 8."""
 
+LEAST_TRITON_BYTES = 2048 * MIB
+"""What a model has at least, on whatever host."""
+
 PIDS_A_LANE, BASE_PIDS = 64, 128
 """Processes and threads: a lane has some 12 of gRPC's and at most 2 × its decoder's threads."""
 
@@ -54,6 +57,15 @@ def shm_needed(lanes: int, region_bytes: int) -> int:
 def memory_needed(lanes: int, region_bytes: int) -> int:
     """Bytes of memory for a stack of so many lanes: one region each, the quarantine being rare."""
     return BASE_BYTES + lanes * (LANE_BYTES + region_bytes)
+
+
+def bounds(settings: Settings, lanes: int, memory_bytes: int) -> tuple[int, int]:
+    """Bytes that the web container may take, and Triton's, on a host of so much memory.
+
+    The first: so many lanes, all their regions, and one decoder that takes all it may. The second: what is left.
+    """
+    web = BASE_BYTES + lanes * (LANE_BYTES + settings.region_bytes * REGIONS_A_LANE) + settings.decoder_memory_bytes
+    return web, max(memory_bytes - web, LEAST_TRITON_BYTES)
 
 
 def sizes(settings: Settings, cpus: float, memory_bytes: int, shm_bytes: int | None = None) -> Sizes:

@@ -93,6 +93,19 @@ class Triton:
         except InferenceServerException as exc:
             _translate(exc)
 
+    def statistics(self, within_s: float) -> list[Any]:
+        """Of each version of each model, `ModelStatistics` of Triton's gRPC protocol.
+
+        Raises:
+            TritonUnavailable: it does not answer.
+        """
+        try:
+            return list(self._client.get_inference_statistics(client_timeout=within_s).model_stats)
+        except InferenceServerException as exc:
+            if _grpc_code(exc) in _UNREACHABLE:
+                _translate(exc)
+            return []  # it has no model
+
     def is_live(self, within_s: float) -> bool:
         """Whether Triton says so in this time."""
         try:
