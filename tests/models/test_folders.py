@@ -84,7 +84,7 @@ def test_shards_and_pickles_hold_what_one_file_holds(found: Any) -> None:
         ("another clip", "SAMPLING: clip_length is the folder's, 4"),
         ("three labels", "LABELS=three.txt: 3 labels for 5 classes"),
         ("no name", "it needs AS=, the model's name here"),
-        ("two sources", "FROM=folder has its network and its weights"),
+        ("two sources", "FROM has its network and its weights"),
         ("nothing", "it needs NAME=, a network's, CHECKPOINT=, its weights, or FROM="),
     ],
 )
