@@ -120,8 +120,8 @@ test-bench: ## a short run of every benchmark (builds an image of 2 GB)
 	docker compose -f bench/compose.yaml build -q
 	$(MAKE) test ARGS="tests/bench $(ARGS)"
 
-fuzz: ## ten thousand mutated videos against the tests' stack (MUTANTS=n)
-	$(MAKE) test ARGS="tests/integration/test_fuzz.py -s" MUTANTS=$(or $(MUTANTS),10000)
+fuzz: ## ten thousand mutated videos against the tests' stack, and ten thousand re-muxed ones (MUTANTS=n REMUXED=n)
+	$(MAKE) test ARGS="tests/integration/test_fuzz.py tests/integration/test_remuxed.py -s" MUTANTS=$(or $(MUTANTS),10000) REMUXED=$(or $(REMUXED),10000)
 
 abandoned: ## twenty thousand requests of which half are given up: does Triton live on? (ABANDONED=n)
 	$(MAKE) test T=tests/integration/test_abandoned.py ARGS="-s" ABANDONED=$(or $(ABANDONED),20000)

@@ -22,7 +22,7 @@ from tests.corpus import rewriting as re
 WIDTH, HEIGHT = 256, 192
 SEQ = ("pan_left", "pan_left", "tilt_up", "tilt_up")
 PAN, TILT = ("pan_left",) * 4, ("tilt_up",) * 4
-ONE, W = 1 << 16, 1 << 30
+W = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def damaged_stream() -> bytes:
 def turned(matrix: tuple[int, int, int, int]) -> Callable[[], bytes]:
     """Tilt_up stored so that this matrix (a, b, c, d) gives it back."""
     a, b, c, d = matrix
-    full = (a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, W)
+    full = (a * re.ONE, b * re.ONE, 0, c * re.ONE, d * re.ONE, 0, 0, 0, W)
 
     def stored(picture: np.ndarray) -> np.ndarray:
         turned = picture.transpose(1, 0, 2)[:: c or 1, :: b or 1] if b or c else picture[:: d or 1, :: a or 1]

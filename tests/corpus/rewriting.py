@@ -14,6 +14,7 @@ import av
 from tests import media
 
 Packet = Any
+ONE = 1 << 16  # in a display matrix
 Change = Callable[[int, Packet], Packet | None]
 """Of packet n of the video; None: it is left out."""
 

@@ -42,6 +42,25 @@ def seeds() -> list[bytes]:
             ("avi", "mpeg4"),
             ("mpegts", "mpeg2video"),
             ("mpegts", "libx264"),
+            ("flv", "libx264"),
+            ("vob", "mpeg2video"),
+            ("asf", "wmv2"),
+            ("ogg", "libvpx"),
+            ("mxf", "mpeg2video"),
+            ("h264", "libx264"),
+            ("hevc", "libx265"),
+            ("ivf", "libvpx-vp9"),
+            ("webp", "libwebp_anim"),
+        )
+    ]
+    moving = media.moving_camera("pan_right", frames=12, width=96, height=64)
+    made += [
+        media.encode(iter(frames), container=container, codec=codec, pixels=pixels)
+        for frames in [list(moving)]
+        for container, codec, pixels in (
+            ("gif", "gif", "rgb8"),
+            ("apng", "apng", "rgb24"),
+            ("matroska", "ffv1", "yuv420p"),
         )
     ]
     return small + made

@@ -78,8 +78,10 @@ def _said_s(container: InputContainer, stream: VideoStream) -> float:
         return 0.0
     if stream.duration:
         return float(stream.duration * stream.time_base)
-    # The file's is that of its longest stream.
-    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+    # The file's is that of its longest stream; Matroska counts it from zero, wherever the times begin.
+    said_s = (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+    start_s = float((stream.start_time or 0) * stream.time_base)
+    return said_s - start_s if 0 < start_s < said_s else said_s
 
 
 def _clock(container: InputContainer, stream: VideoStream) -> Clock:
@@ -138,11 +140,14 @@ def rewind(container: InputContainer, stream: VideoStream) -> None:
     Raises:
         UndecodableVideo: the container cannot.
     """
-    try:
-        if not goes_by_bytes(container) and not goes_from_start(container):
+    if not goes_by_bytes(container) and not goes_from_start(container):
+        start = stream.start_time or 0
+        # A keyframe at or before the first time; there may be none, where times begin late.
+        for place, is_before in ((min(start, 0), True), (start, True), (min(start, 0), False)):
             with until_it_breaks():
-                container.seek(min(stream.start_time or 0, 0), stream=stream, backward=True)
+                container.seek(place, stream=stream, backward=is_before)
                 return
+    try:
         container.seek(0, unsupported_byte_offset=True)
     except LIBRARY_ERRORS as exc:
         raise UndecodableVideo("the file cannot be read again from its start") from exc
@@ -249,8 +254,9 @@ def _by_both_ends(container: InputContainer, stream: VideoStream, clock: Clock, 
         return None
     if not stream.average_rate or stream.average_rate != stream.base_rate:
         return None
-    said = container.duration / 1e6 / clock.time_base_s
     start = stream.start_time or 0
+    said = container.duration / 1e6 / clock.time_base_s
+    said -= start if 0 < start < said else 0  # it is counted from zero
     if said * clock.time_base_s > limits.max_duration_s:
         return None
     try:
