@@ -46,39 +46,51 @@ _VJEPA2 = {
     "pred_num_attention_heads": 4,
     "pred_num_hidden_layers": 1,
 }
+_VIDEOPRISM = {
+    "hidden_size": 32,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "image_size": SIDE,
+    "tubelet_size": [1, 8, 8],
+    "num_frames": FRAMES,
+    "num_spatial_layers": 2,
+    "num_temporal_layers": 1,
+}
 CUT = {"size": {"shortest_edge": 36}, "crop_size": {"height": SIDE, "width": SIDE}}
-# The processor's values are not its class's: TimeSformer's are those of Facebook's file.
-KINDS: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
-    "videomae": ("VideoMAE", _VIT | {"patch_size": 8}, "VideoMAEImageProcessor", {}),
+SQUARE = {"size": {"height": SIDE, "width": SIDE}}
+# By model_type. The processor's values are not its class's: TimeSformer's are those of Facebook's file.
+KINDS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
+    "videomae": (_VIT | {"patch_size": 8}, "VideoMAEImageProcessor", CUT),
     "timesformer": (
-        "Timesformer",
         _VIT | {"patch_size": 8},
         "VideoMAEImageProcessor",
-        {"image_mean": [0.45, 0.45, 0.45], "image_std": [0.225, 0.225, 0.225]},
+        CUT | {"image_mean": [0.45, 0.45, 0.45], "image_std": [0.225, 0.225, 0.225]},
     ),
-    "vivit": ("Vivit", _VIT | {"tubelet_size": [2, 8, 8]}, "VivitImageProcessor", {}),
-    "vjepa2": ("VJEPA2", _VJEPA2, "VJEPA2VideoProcessor", {}),
+    "vivit": (_VIT | {"tubelet_size": [2, 8, 8]}, "VivitImageProcessor", CUT),
+    "vjepa2": (_VJEPA2, "VJEPA2VideoProcessor", CUT),
+    "videoprism_vision_model": (_VIDEOPRISM, "LlavaOnevisionVideoProcessor", SQUARE),
 }
 
 
 def save(kind: str, folder: Path, shards: bool = False, **changes: Any) -> tuple[Any, Any]:
     """A folder of this kind, and the network and processor that are in it."""
-    prefix, small, processor_name, values = KINDS[kind]
+    small, processor_name, values = KINDS[kind]
+    about = huggingface.CLASSES[kind]
     torch.manual_seed(0)
     labels = {"id2label": dict(enumerate(LABELS)), "label2id": {label: k for k, label in enumerate(LABELS)}}
-    config = getattr(transformers, f"{prefix}Config")(**small, **labels, **changes)
-    network = getattr(transformers, f"{prefix}ForVideoClassification")(config).eval()
+    config = getattr(transformers, about.config)(**small, **labels, **changes)
+    network = getattr(transformers, about.network)(config).eval()
     with torch.no_grad():
         for name, tensor in network.named_parameters():
             if not name.startswith("classifier"):
                 tensor.add_(0.05 * torch.randn_like(tensor))
         # So that clips differ in their answers.
         pixels = torch.randn((8, FRAMES, 3, SIDE, SIDE)) * torch.linspace(0.2, 2, 8).view(8, 1, 1, 1, 1)
-        logits = network(pixels).logits
+        logits = network(pixels).logits.flatten(1)
         network.classifier.weight.div_(logits.std(0)[:, None])
         network.classifier.bias.copy_(-(logits.mean(0) / logits.std(0)))
     network.save_pretrained(folder, max_shard_size="40KB" if shards else "5GB")
-    processor = getattr(transformers, processor_name)(**CUT, **values)
+    processor = getattr(transformers, processor_name)(**values)
     processor.save_pretrained(folder)
     return network, processor
 
@@ -97,7 +109,7 @@ def compared(kind: str, work: Path, temperature: float = 1.0, **changes: Any) ->
     videos = [list(clip) for clip in frames] if "Image" in type(processor).__name__ else list(frames)
     inputs = processor(videos, return_tensors="pt", do_resize=False, do_center_crop=False)
     with torch.no_grad():
-        logits = network(**inputs).logits / temperature
+        logits = network(*inputs.values()).logits.flatten(1) / temperature
     own = (
         torch.sigmoid(logits)
         if network.config.problem_type == "multi_label_classification"
@@ -105,6 +117,7 @@ def compared(kind: str, work: Path, temperature: float = 1.0, **changes: Any) ->
     )
     kept = parity.of_pytorch(huggingface.read_kept(brought.weights), frames)
     return {
+        "fit": brought.sampling.fit,
         "openvino": float(np.abs(parity.of_openvino(graph, frames) - served).max()),
         "transformers": float(np.abs(own.numpy() - served).max()),
         "kept": float(np.abs(kept - served).max()),
@@ -210,7 +223,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "no config": _without("config.json"),
     "no processor": _without(PROCESSOR),
     "unknown processor": _json(PROCESSOR, image_processor_type="ViTImageProcessor"),
-    "squashing": _json(PROCESSOR, size={"height": SIDE, "width": SIDE}),
+    "oblong": _json(PROCESSOR, size={"height": SIDE, "width": 2 * SIDE}),
     "no crop": _json(PROCESSOR, do_center_crop=False),
     "large crop": _json(PROCESSOR, size={"shortest_edge": 16}),
     "two processors": _contradicting,

@@ -96,6 +96,13 @@ def test_a_crop_lies_inside_the_scaled_frame(width: int, height: int, sampling: 
     assert 0 <= y <= h - sampling.crop_height
 
 
+@given(width=st.integers(1, 5000), height=st.integers(1, 5000), side=st.integers(64, 300))
+def test_a_square_fit_makes_any_picture_a_square(width: int, height: int, side: int) -> None:
+    sampling = Sampling(1, 1, side, 64, 64, 1, 1, fit="square")
+    assert scaled_size(width, height, sampling) == (side, side)
+    assert crop_offset(side, side, View((), 0, 1), sampling) == ((side - 63) // 2, (side - 63) // 2)
+
+
 def test_three_crops_lie_along_the_long_side() -> None:
     sampling = Sampling(1, 1, 64, 64, 64, 1, 3)
     assert [crop_offset(100, 64, View((), k, 3), sampling) for k in range(3)] == [(0, 0), (18, 0), (36, 0)]

@@ -73,6 +73,7 @@ def as_served(sampling: Sampling, clips: int, crops: int) -> ServedSampling:
         crops=crops,
         frame_rate=sampling.frame_rate,
         mode=sampling.mode,
+        fit=sampling.fit,
     )
 
 

@@ -29,6 +29,7 @@ instance_group [ {{ kind: {kind} count: 1 }} ]
 parameters [
   {{ key: "description" value {{ string_value: "{description}" }} }},
   {{ key: "temporal_stride" value {{ string_value: "{s.temporal_stride}" }} }},
+  {{ key: "fit" value {{ string_value: "{s.fit}" }} }},
   {{ key: "mode" value {{ string_value: "{s.mode}" }} }},
   {{ key: "frame_rate" value {{ string_value: "{s.frame_rate}" }} }},
   {{ key: "short_side" value {{ string_value: "{s.short_side}" }} }},

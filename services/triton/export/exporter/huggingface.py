@@ -122,7 +122,9 @@ def bring(folder: Path, labels: Path | None, sampling: str, default: Sampling | 
             f"the processor cuts {preparation.crop} × {preparation.crop}, and config.json says {about.side} {side}: "
             "they contradict each other"
         )
-    cut = _sampling(about, sampling, default, Sampling(length, 1, preparation.short_side, side, clips=1, crops=1))
+    cut = _sampling(
+        about, sampling, default, Sampling(length, 1, preparation.short_side, side, 1, 1, fit=preparation.fit)
+    )
     network = _fitted(about, config, read_shards(folder))
     facts = {
         "model_type": config.model_type,
@@ -219,7 +221,7 @@ def _input(config: Any, about: Class) -> tuple[int, int]:
 def _sampling(about: Class, text: str, there: Sampling | None, own: Sampling) -> Sampling:
     """`own` has what the folder says; the rest is told, or that of the version before."""
     asked = changes(text)
-    for name in ("clip_length", "short_side", "crop"):
+    for name in ("clip_length", "short_side", "crop", "fit"):
         if asked.get(name, getattr(own, name)) != getattr(own, name):
             raise CannotBring(f"SAMPLING: {name} is the folder's, {getattr(own, name)}")
     if there is None and "temporal_stride" not in asked and asked.get("mode", "stride") == "stride":

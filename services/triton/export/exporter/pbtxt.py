@@ -26,7 +26,8 @@ def sampling(text: str) -> Sampling:
         raise NotOurs(f"it has no parameter {missing[0]}")
     cut = {key: int(value) for key, value in found.items() if value is not None}
     rate, mode = int(parameter(text, "frame_rate") or 0), parameter(text, "mode") or "stride"
-    return Sampling(clip_length=length, crop=height, frame_rate=rate, mode=mode, **cut)
+    fit = parameter(text, "fit") or "short_side"
+    return Sampling(clip_length=length, crop=height, frame_rate=rate, mode=mode, fit=fit, **cut)
 
 
 def classes(text: str) -> int:

@@ -35,6 +35,7 @@ class Preparation:
 
     short_side: int
     crop: int
+    fit: str  # as `Sampling` has it
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
 
@@ -67,8 +68,8 @@ def _preparation(path: Path) -> Preparation:
     scale, offset = (pixels[:, 255] - pixels[:, 0]) / 255, pixels[:, 0]
     if not (scale > 0).all() or np.abs(pixels - scale[:, None] * np.arange(256) - offset[:, None]).max() > 1e-4:
         raise CannotBring(f"{path.name}: its normalisation is not a mean and a deviation")
-    short_side, crop = _cut(path.name, processor)
-    return Preparation(short_side, crop, tuple((-offset / scale).tolist()), tuple((1 / scale).tolist()))
+    short_side, crop, fit = _cut(path.name, processor)
+    return Preparation(short_side, crop, fit, tuple((-offset / scale).tolist()), tuple((1 / scale).tolist()))
 
 
 def _prepared(processor: Any) -> np.ndarray:
@@ -82,18 +83,21 @@ def _prepared(processor: Any) -> np.ndarray:
     return np.asarray(prepared[0, 0], np.float64).reshape(3, 256)
 
 
-def _cut(file: str, processor: Any) -> tuple[int, int]:
-    """(short side, crop) in pixels."""
+def _cut(file: str, processor: Any) -> tuple[int, int, str]:
+    """(short side, crop, fit), the sides in pixels."""
     size, crop = _sides(processor.size), _sides(processor.crop_size)
-    if not processor.do_resize or set(size) != {"shortest_edge"}:
-        how = f"to {size['height']} × {size['width']}, whatever its shape" if "height" in size else "otherwise"
-        does = f"scales a frame {how}" if processor.do_resize else "does not scale frames"
-        raise CannotBring(f"{file}: it {does}; here frames are scaled by their short side (size.shortest_edge)")
+    is_square = set(size) == {"height", "width"} and size["height"] == size["width"]
+    if not processor.do_resize or not (is_square or set(size) == {"shortest_edge"}):
+        does = f"scales frames to {size}" if processor.do_resize else "does not scale frames"
+        raise CannotBring(f"{file}: it {does}; here it is by their short side (size.shortest_edge) or to a square")
+    side = size["height" if is_square else "shortest_edge"]
+    if is_square and not processor.do_center_crop:
+        return side, side, "square"
     if not processor.do_center_crop or set(crop) != {"height", "width"} or crop["height"] != crop["width"]:
         raise CannotBring(f"{file}: it cuts no square from the centre (do_center_crop, crop_size)")
-    if crop["height"] > size["shortest_edge"]:
-        raise CannotBring(f"{file}: a crop of {crop['height']} does not fit a short side of {size['shortest_edge']}")
-    return size["shortest_edge"], crop["height"]
+    if crop["height"] > side:
+        raise CannotBring(f"{file}: a crop of {crop['height']} does not fit a short side of {side}")
+    return side, crop["height"], "square" if is_square else "short_side"
 
 
 def _sides(size: Any) -> dict[str, int]:

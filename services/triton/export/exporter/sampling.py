@@ -22,11 +22,12 @@ class Sampling:
     clips: int
     crops: int
     frame_rate: int = 0  # a second: clips are cut as if the video had so many; 0: its own
+    fit: str = "short_side"  # "square": both sides become `short_side`, whatever the shape of the picture
     mode: str = "stride"  # "uniform", "segments": a clip is spread over the whole video
 
 
 _SHORT = {"stride": "temporal_stride"}
-MODES = ("stride", "uniform", "segments")
+WORDS = {"mode": ("stride", "uniform", "segments"), "fit": ("short_side", "square")}
 
 
 def changes(text: str) -> dict[str, Any]:
@@ -39,9 +40,9 @@ def changes(text: str) -> dict[str, Any]:
     for part in filter(None, text.split(",")):
         word, _, value = part.partition("=")
         name = _SHORT.get(word, word)
-        if name == "mode":
-            if value not in MODES:
-                raise BadSampling(f"SAMPLING: mode is one of {', '.join(MODES)}, not {value!r}")
+        if name in WORDS:
+            if value not in WORDS[name]:
+                raise BadSampling(f"SAMPLING: {name} is one of {', '.join(WORDS[name])}, not {value!r}")
             found[name] = value
             continue
         if name not in Sampling.__dataclass_fields__ or not value.isdigit() or int(value) < 1:
@@ -62,6 +63,8 @@ def changed(default: Sampling, text: str) -> Sampling:
         raise BadSampling(f"SAMPLING: a crop of {sampling.crop} does not fit a short side of {sampling.short_side}")
     if sampling.crops not in (1, 3):
         raise BadSampling("SAMPLING: crops is 1 or 3")
+    if sampling.fit == "square" and sampling.crops != 1:
+        raise BadSampling("SAMPLING: a square has one crop: crops=1")
     if sampling.mode == "uniform" and sampling.clips > 1:
         raise BadSampling("SAMPLING: mode=uniform has one clip, the whole video: clips=1")
     return sampling

@@ -93,6 +93,7 @@ def _description(spec: ModelSpec) -> dict[str, Any]:
             "temporal_stride": sampling.temporal_stride,
             "frame_rate": sampling.frame_rate or None,
             "short_side": sampling.short_side,
+            "fit": sampling.fit,
             "crop": [sampling.crop_height, sampling.crop_width],
             "clips": sampling.clips,
             "crops": sampling.crops,

@@ -27,6 +27,7 @@ class Sampling:
     clips: int
     crops: int  # 1: centre; 3: both ends of the long side and the centre
     frame_rate: float = 0.0  # a second: clips are cut as if the video had so many; 0: its own
+    fit: str = "short_side"  # "square": both sides become `short_side`, whatever the shape of the picture
     mode: str = "stride"  # "uniform", "segments": a clip is spread over the whole video
     pixels: str = "square"  # those of a picture whose pixels are not; "stored": left as they are
 
@@ -122,7 +123,9 @@ def coarse_to_fine(count: int) -> list[int]:
 
 def scaled_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]:
     """(width, height) after the resize: the short side is `short_side`, the long one in proportion, rounded down,
-    as pytorchvideo's short_side_scale does; never smaller than the crop."""
+    as pytorchvideo's short_side_scale does; never smaller than the crop. Or a square, as Resize((s, s)) makes one."""
+    if sampling.fit == "square":
+        return sampling.short_side, sampling.short_side
     short = min(width, height)
     return (
         max(width * sampling.short_side // short, sampling.crop_width),

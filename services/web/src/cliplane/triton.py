@@ -182,11 +182,14 @@ class Triton:
                 clips=int(parameters["clips"]),
                 crops=int(parameters["crops"]),
                 frame_rate=float(parameters.get("frame_rate", 0)),
+                fit=parameters.get("fit", "short_side"),
                 mode=parameters.get("mode", "stride"),
                 pixels=parameters.get("pixels", "square"),
             )
             if not 0 <= sampling.frame_rate <= 1000:
                 raise ValueError("its frame_rate is not from 0 to 1000")
+            if sampling.fit not in ("short_side", "square"):
+                raise ValueError("its fit is neither short_side nor square")
             if sampling.mode not in ("stride", "uniform", "segments"):
                 raise ValueError("its mode is none of stride, uniform, segments")
             if sampling.pixels not in ("square", "stored"):
