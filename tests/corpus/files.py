@@ -88,6 +88,11 @@ def field_rate_avi() -> bytes:
     return re.remuxed(data, "avi", change=change, codec_filter="h264_mp4toannexb")
 
 
+def joined_dvd() -> bytes:
+    parts = (pictures(0, 100), pictures(100, 200))
+    return b"".join(media.encode(part, container="vob", codec="mpeg2video", options={"b": "2000k"}) for part in parts)
+
+
 def gif_size() -> Iterator[np.ndarray]:
     return (picture[::2, ::2] for picture in pictures(step=2))
 
@@ -183,6 +188,7 @@ FILES: tuple[File, ...] = (
         lambda: re.remuxed(part(0, 100), "flv") + re.remuxed(part(100, 200), "flv")[13:],
         warnings=("clock-leapt",),
     ),
+    File("joined.mpg", "two parts of a DVD", joined_dvd, warnings=("clock-leapt",)),
     File(
         "gap.ts",
         "a camera that was away for a minute",

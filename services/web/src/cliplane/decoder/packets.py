@@ -124,7 +124,8 @@ def _of(packets: Iterable[Packet[VideoStream]]) -> Packets:
     # The last one of a file that was cut off is not whole, and what is left of it is no picture.
     arrays = (np.frombuffer(column, np.int64) for column in columns)
     pts, dts, pos, keyframe, hidden = arrays if is_whole else (values[:-1] for values in arrays)
-    return Packets(pts, dts, pos, keyframe == 1, hidden == 1)
+    # What is cut out of a larger unit has no place of its own: that of the packet before it.
+    return Packets(pts, dts, np.maximum.accumulate(np.maximum(pos, 0)), keyframe == 1, hidden == 1)
 
 
 def _all(container: InputContainer, stream: VideoStream, limits: Limits) -> Packets:

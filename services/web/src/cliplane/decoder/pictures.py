@@ -41,6 +41,7 @@ class Pictures:
         self._decoded: Iterator[VideoFrame] = iter(())
         self._needed: frozenset[int] | None = None
         self._sent: deque[int] = deque()  # times of decoding of packets whose pictures have not come yet
+        self._pos = 0  # of the packet read last
         self._read = 0  # packets since the start of the file, where they have no times
         self.position = -math.inf  # time of the picture that came last
         self.count = 0
@@ -143,7 +144,8 @@ class Pictures:
         for packet in self._packets():
             time = None
             if packet.size and (own := self._own_time(packet)) is not None:
-                time = self._timeline.place(packet.pos, own)
+                self._pos = self._pos if packet.pos is None else packet.pos
+                time = self._timeline.place(self._pos, own)
                 if time is None:
                     continue
                 packet.pts = time

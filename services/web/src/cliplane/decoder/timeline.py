@@ -96,13 +96,13 @@ class Timeline:
     late_packets: int = 0
     longest_gap: int = 0
 
-    def place(self, pos: int | None, time: int) -> int | None:
+    def place(self, pos: int, time: int) -> int | None:
         """When the picture of the packet at byte `pos` is shown, whose own time is `time`; None: never."""
         if not self.pieces:
             return time
-        nearest = bisect.bisect_right(self.pieces, pos or 0, key=lambda piece: piece.pos) - 1
+        nearest = bisect.bisect_right(self.pieces, pos, key=lambda piece: piece.pos) - 1
         piece = self.pieces[max(nearest, 0)]
-        if piece.since is None or (pos is not None and 0 <= pos < piece.key_pos):
+        if piece.since is None or pos < piece.key_pos:
             return None
         shown = time + piece.shift
         return None if nearest > 0 and shown < piece.since else shown
