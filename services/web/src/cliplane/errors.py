@@ -13,7 +13,7 @@ class CliplaneError(Exception):
 
     status = 500
     type = "internal-error"
-    title = "Something went wrong inside"
+    title = "Internal error"
     retry_after_s: int | None = None
 
     def __init__(self, detail: str = "") -> None:
@@ -22,23 +22,23 @@ class CliplaneError(Exception):
 
 
 class BadQuery(CliplaneError):
-    status, type, title = 400, "bad-query", "The query is wrong"
+    status, type, title = 400, "bad-query", "Invalid query"
 
 
 class BadBody(CliplaneError):
-    status, type, title = 400, "bad-body", "The body holds no video"
+    status, type, title = 400, "bad-body", "No video in the body"
 
 
 class UnknownModel(CliplaneError):
-    status, type, title = 404, "unknown-model", "There is no such model"
+    status, type, title = 404, "unknown-model", "Unknown model"
 
 
 class NotFound(CliplaneError):
-    status, type, title = 404, "not-found", "There is nothing here"
+    status, type, title = 404, "not-found", "Not found"
 
 
 class MethodNotAllowed(CliplaneError):
-    status, type, title = 405, "method-not-allowed", "This address has other methods"
+    status, type, title = 405, "method-not-allowed", "Method not allowed"
 
 
 class BodyTooLarge(CliplaneError):
@@ -46,7 +46,7 @@ class BodyTooLarge(CliplaneError):
 
 
 class NotAVideo(CliplaneError):
-    status, type, title = 415, "not-a-video", "This is not a video container that is allowed here"
+    status, type, title = 415, "not-a-video", "Not a video that is accepted here"
 
 
 class EncodedBody(CliplaneError):
@@ -58,7 +58,7 @@ class UndecodableVideo(CliplaneError):
 
 
 class UnsupportedCodec(CliplaneError):
-    status, type, title = 422, "unsupported-codec", "The video's format is not one that is decoded here"
+    status, type, title = 422, "unsupported-codec", "Unsupported video format"
 
 
 class OverLimit(CliplaneError):
@@ -70,12 +70,12 @@ class DecoderCrashed(CliplaneError):
 
 
 class NotReady(CliplaneError):
-    status, type, title = 503, "not-ready", "The model cannot answer now"
+    status, type, title = 503, "not-ready", "The model is not ready"
     retry_after_s = 2
 
 
 class NotAVideoModel(NotReady):
-    type, title = "not-a-video-model", "The model's configuration is not that of a video model"
+    type, title = "not-a-video-model", "Not a video model"
 
 
 class TritonUnavailable(NotReady):
