@@ -7,6 +7,7 @@ COMPOSE = docker compose $(if $(GPU),-f compose.yaml -f compose.gpu.yaml)
 export REPO := $(CURDIR)
 TEST_COMPOSE = HTTP_PORT=$(TEST_PORT) docker compose -p $(TEST_PROJECT) -f compose.yaml -f compose.test.yaml
 export BENCH_IMAGE = cliplane-bench:$(TAG)
+CHAOS_COMPOSE = SHM_SIZE=256m HTTP_PORT=0 docker compose -p $(TEST_PROJECT)-chaos -f compose.yaml -f compose.test.yaml -f compose.chaos.yaml
 TEST_PROJECT ?= cliplane-test
 TEST_PORT ?= 18080
 # Real clips beside the checkout are used where they are.
@@ -22,7 +23,7 @@ SHELLS = .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle host/* services/trit
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up doctor down logs ps test fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned
+.PHONY: help up doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -119,6 +120,14 @@ test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (buil
 test-bench: ## a short run of every benchmark (builds an image of 2 GB)
 	docker compose -f bench/compose.yaml build -q
 	$(MAKE) test ARGS="tests/bench $(ARGS)"
+
+chaos: ## clients of every kind and a fault every few seconds, then the bill (MINUTES=5 SEED=n ONLY=name)
+	rm -rf artifacts/chaos && mkdir -p artifacts/chaos && cp -R services/triton/models artifacts/chaos/ && chmod -R a+rX artifacts
+	$(CHAOS_COMPOSE) --profile tests build -q
+	$(CHAOS_COMPOSE) up -d
+	code=0; $(CHAOS_COMPOSE) run --rm -e CHAOS_MODELS=$(CURDIR)/artifacts/chaos/models tests python -m tests.chaos \
+	  --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)") || code=$$?; \
+	  $(CHAOS_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; rm -rf artifacts/chaos; exit $$code
 
 fuzz: ## ten thousand mutated videos against the tests' stack, and ten thousand re-muxed ones (MUTANTS=n REMUXED=n)
 	$(MAKE) test ARGS="tests/integration/test_fuzz.py tests/integration/test_remuxed.py -s" MUTANTS=$(or $(MUTANTS),10000) REMUXED=$(or $(REMUXED),10000)
