@@ -33,7 +33,7 @@ decoder.main()
 
 @pytest.fixture
 def lane() -> Iterator[Lane]:
-    settings = Settings(shared_memory=False)
+    settings = Settings(shared_memory=False, lanes=2)
     lane = Lane(settings, Triton(settings.triton_grpc))
     yield lane
     lane.close()
