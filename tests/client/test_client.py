@@ -70,7 +70,7 @@ def test_a_problem_is_an_error_of_its_type(client: Client) -> None:
     assert refused.value.type == "not-a-video"
     assert refused.value.status == 415
     assert refused.value.request_id
-    with pytest.raises(UnknownModel, match="no such model"):
+    with pytest.raises(UnknownModel, match="Unknown model"):
         client.classify(media.clip(frames=8), model="nobody")
 
 
