@@ -30,15 +30,15 @@ RUN mkdir /vendor && cd node_modules \
  && cp swagger-ui-dist/LICENSE /vendor/swagger-ui.LICENSE.txt && gzip -9 --keep /vendor/*.js /vendor/*.css
 
 FROM debian:trixie-slim AS base
-# nginx-light: the server without modules. python3: runs the environment.
-RUN apt-get update && apt-get install -y --no-install-recommends nginx-light python3 \
+# libnginx-mod-http-lua: uploads.lua. python3: runs the environment.
+RUN apt-get update && apt-get install -y --no-install-recommends nginx libnginx-mod-http-lua python3 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /etc/nginx/sites-enabled \
  && groupadd --gid 10000 cliplane && useradd --uid 10002 --gid cliplane --no-create-home web \
  && install -d -o web -g cliplane /spool /run/cliplane
 ENV PATH=/opt/venv/bin:/usr/sbin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 
 FROM base AS web
-COPY --chmod=0644 nginx/nginx.conf nginx/problems.conf /etc/nginx/
+COPY --chmod=0644 nginx/nginx.conf nginx/problems.conf nginx/uploads.lua /etc/nginx/
 COPY --chmod=0644 supervisor /etc/supervisor
 COPY --chmod=0644 services/web/gunicorn.conf.py /etc/cliplane/
 COPY services/web/static /srv/static

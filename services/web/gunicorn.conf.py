@@ -9,6 +9,7 @@ from typing import Any
 
 from cliplane import logs, metrics, region, walls
 from cliplane.decoder.sandbox import die_with_parent
+from cliplane.patience import THREADS
 from cliplane.settings import GRACEFUL_MARGIN_S, read_settings
 
 settings = read_settings()
@@ -27,7 +28,7 @@ if plane == "lanes":
 else:
     workers = 1
     worker_class = "gthread"
-    threads = 4
+    threads = THREADS
 # A lane that does not come back from a request is killed; a request itself ends earlier, by its own deadline.
 timeout = int(settings.request_timeout_s) + GRACEFUL_MARGIN_S
 graceful_timeout = int(settings.request_timeout_s) + GRACEFUL_MARGIN_S

@@ -107,11 +107,12 @@ def test_a_file_that_changes_while_it_is_read_is_answered_or_refused(lane: Lane,
 def test_a_decoder_has_its_share_of_the_cpus(
     lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requests: int, threads: int
 ) -> None:
-    """The requests are the files in the spool; no more than the two lanes are decoded at once."""
+    """The requests are the whole files in the spool; no more than the two lanes are decoded at once."""
     monkeypatch.setattr("cliplane.lane.SPOOL", tmp_path)
     monkeypatch.setattr("cliplane.cpus.available_cpus", lambda: 4.0)
     for number in range(requests):
-        (tmp_path / str(number)).touch()
+        (tmp_path / str(number)).touch(0o640)
+        (tmp_path / f"under way {number}").touch(0o600)
     assert lane.decoder_threads(lane.requests()) == threads
 
 

@@ -42,6 +42,7 @@ class Upstream(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     def __init__(self, path: Path) -> None:
         self.seen: list[dict[str, str]] = []
+        self.answer_bytes = self.answered = 0
         self.may_answer = threading.Event()
         self.may_answer.set()
         super().__init__(str(path), _Handler)
@@ -64,12 +65,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path = headers.get("x-spool-path")
         size = os.path.getsize(path) if path else None
         self.server.may_answer.wait(30)
-        body = json.dumps({"headers": headers, "size": size, "path": self.path}).encode()
+        body = json.dumps({"headers": headers, "size": size}).encode().ljust(self.server.answer_bytes)
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
+        self.send_header("X-Accel-Buffering", "no")  # as an event stream has it
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        self.server.answered += 1
 
     do_POST = do_GET  # noqa: N815
 
@@ -90,6 +93,7 @@ class Front:
         self.refusals = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.refusals.bind(str(folder / "refusals.sock"))
         (folder / "refusals.sock").chmod(0o777)
+        settings = {"spool_bytes": 10**12} | settings  # boot.py asks the disk where nothing is set
         environ = {f"CLIPLANE_{name.upper()}": str(value) for name, value in settings.items()}
         (folder / "nginx-settings.conf").write_text(nginx_settings(read_settings(environ)))
         for file in CONFIGURATION.iterdir():
@@ -105,7 +109,7 @@ class Front:
         for there, here in {
             "/run/cliplane/": f"{self.folder}/",
             "/etc/nginx/problems.conf": f"{self.folder}/problems.conf",
-            "/etc/nginx/uploads.lua": f"{self.folder}/uploads.lua",
+            "/etc/nginx/?.lua": f"{self.folder}/?.lua",
             "/tmp/nginx-": f"{self.folder}/",
             " /spool;": f" {self.spool};",
             "/dev/stdout": f"{self.folder}/access.log",

@@ -10,7 +10,7 @@ from cliplane_client import Failed, NotReady, Refused, TimedOut
 from cliplane_client.errors import BY_TYPE, problem
 
 ROOT = Path(__file__).parents[2]
-FAMILIES = {4: Refused, 500: Failed, 502: Failed, 503: NotReady, 504: TimedOut}
+FAMILIES = {4: Refused, 500: Failed, 502: Failed, 429: NotReady, 503: NotReady, 507: NotReady, 504: TimedOut}
 
 
 def of_the_server(root: type[CliplaneError] = CliplaneError) -> list[type[CliplaneError]]:

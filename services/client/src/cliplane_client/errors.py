@@ -130,7 +130,7 @@ class DecoderCrashed(Refused):
 
 
 class NotReady(Problem):
-    """503: the server or its model cannot answer now; the client has asked again already."""
+    """503, 429, 507: the server or its model cannot answer now; the client has asked again already."""
 
     type = "not-ready"
 
@@ -145,6 +145,22 @@ class Starting(NotReady):
     """The lanes are not there yet, or start anew."""
 
     type = "starting"
+
+
+class SpoolFilling(NotReady):
+    type = "spool-filling"
+
+
+class SpoolFull(NotReady):
+    """507: uploads that are under way hold all of the space for them."""
+
+    type = "spool-full"
+
+
+class TooManyRequests(NotReady):
+    """429: this client's own requests are too many."""
+
+    type = "too-many-requests"
 
 
 class NotAVideoModel(NotReady):
@@ -222,9 +238,11 @@ def problem(status: int, body: dict[str, Any], retry_after_s: float = 0.0) -> Pr
 
 
 def _family(status: int) -> type[Problem]:
+    if status in (429, 503, 507):
+        return NotReady
     if 400 <= status < 500:
         return Refused
-    return {503: NotReady, 504: TimedOut}.get(status, Failed if status >= 500 else Problem)
+    return TimedOut if status == 504 else Failed if status >= 500 else Problem
 
 
 def _tree(root: type[Problem]) -> list[type[Problem]]:

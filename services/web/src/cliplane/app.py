@@ -16,6 +16,7 @@ from cliplane import control, logs, metrics, problems, refusals, routes
 from cliplane.decoder import landlock
 from cliplane.janitor import Janitor
 from cliplane.lane import Lane
+from cliplane.patience import Patience
 from cliplane.readiness import Readiness
 from cliplane.settings import Settings, read_settings
 from cliplane.triton import Triton
@@ -38,7 +39,7 @@ def create_app(plane: Literal["lanes", "control"], settings: Settings | None = N
         app.extensions["lane"] = Lane(settings, triton)
         app.register_blueprint(routes.blueprint)
     else:
-        app.extensions["readiness"] = Readiness(settings, triton)
+        app.extensions |= {"readiness": Readiness(settings, triton), "patience": Patience()}
         app.extensions["janitor"] = Janitor(triton)
         refusals.count()
         _tell_walls()

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import structlog
 
-from cliplane import logs, sizing, walls
+from cliplane import logs, sizing, spool, walls
 from cliplane.cpus import available_cpus, available_memory
 from cliplane.front import nginx_settings
 from cliplane.region import SHM
-from cliplane.settings import SettingsError, read_settings
+from cliplane.settings import SettingsError, read_settings, variable_name
 
 RUN = Path("/run/cliplane")
 
@@ -45,6 +45,11 @@ def main() -> None:
     metrics = RUN / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir(parents=True)
+    if not settings.spool_bytes:
+        settings = dataclasses.replace(settings, spool_bytes=spool.budget_bytes())
+        os.environ[variable_name("spool_bytes")] = str(settings.spool_bytes)
+    say = log.info if settings.spool_bytes >= spool.floor_bytes(settings) else log.warning
+    say("spool", bytes=settings.spool_bytes, floor_bytes=spool.floor_bytes(settings))  # with less than that: not ready
     (RUN / "nginx-settings.conf").write_text(nginx_settings(settings))
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
     os.environ["STOP_WAIT_S"] = f"{settings.request_timeout_s + STOP_MARGIN_S:.0f}"

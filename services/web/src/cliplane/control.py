@@ -10,12 +10,13 @@ import json
 import os
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, current_app, jsonify, request
 
-from cliplane import metrics, sizing
+from cliplane import metrics, sizing, spool
 from cliplane.cpus import available_cpus, available_memory
 from cliplane.decoder import landlock
 from cliplane.errors import TritonUnavailable
+from cliplane.patience import Patience
 from cliplane.readiness import Readiness
 from cliplane.region import SHM
 from cliplane.statistics import TritonStatistics
@@ -32,7 +33,8 @@ def livez() -> Response:
 @blueprint.get("/readyz")
 def readyz() -> Response:
     readiness: Readiness = current_app.extensions["readiness"]
-    ready = readiness.check()
+    ready = _patience().ask(readiness.check)
+    spool.check_room(current_app.extensions["settings"], _promised_bytes())
     return jsonify(status="ready", model=ready.model, version=ready.version, handoff=ready.handoff)
 
 
@@ -62,7 +64,7 @@ def version() -> Response:
 def models() -> Response:
     triton: Triton = current_app.extensions["triton"]
     default = current_app.extensions["settings"].default_model
-    return jsonify(default=default, models=[_description(spec) for spec in triton.models()])
+    return jsonify(default=default, models=[_description(spec) for spec in _patience().ask(triton.models)])
 
 
 @blueprint.get("/openapi.json")
@@ -75,8 +77,19 @@ def openapi() -> Response:
 
 @blueprint.get("/metrics")
 def exposition() -> Response:
+    metrics.SPOOL_PROMISED.set(_promised_bytes())
     statistics = TritonStatistics(current_app.extensions["triton"])
     return Response(metrics.exposition(statistics), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _patience() -> Patience:
+    patience: Patience = current_app.extensions["patience"]
+    return patience
+
+
+def _promised_bytes() -> int:
+    """What the requests that are here hold of the spool, or may yet; nginx says it with each question."""
+    return int(request.headers.get("X-Spool-Promised", 0))
 
 
 def _description(spec: ModelSpec) -> dict[str, Any]:

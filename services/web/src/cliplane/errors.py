@@ -74,6 +74,10 @@ class NotReady(CliplaneError):
     retry_after_s = 2
 
 
+class SpoolFilling(NotReady):
+    type, title = "spool-filling", "The spool has no room for an upload of each lane"
+
+
 class NotAVideoModel(NotReady):
     type, title = "not-a-video-model", "Not a video model"
 

@@ -6,6 +6,8 @@ import re
 
 from cliplane.settings import GRACEFUL_MARGIN_S, Settings
 
+LEAST_BYTES_PER_S = 1024
+
 # A name that an attacker may let resolve to this host has a dot and is no address (DNS rebinding).
 _NEVER_REBOUND = (r'""', r'"~^[0-9.]+$"', r'"~^\["', r'"~^[^.]+$"', r'"~\.localhost$"')
 
@@ -16,12 +18,34 @@ def nginx_settings(settings: Settings) -> str:
         [
             f"client_max_body_size {settings.max_upload_bytes};",
             f"proxy_read_timeout {settings.request_timeout_s + GRACEFUL_MARGIN_S:.0f}s;",
+            # Idle uploads are ended, and answered, by uploads.lua; nginx itself would only close the connection.
+            f"client_body_timeout {2 * settings.upload_stall_s:.0f}s;",
+            *_uploads(settings),
             *_map("1", "$cliplane_max_upload", {}, str(settings.max_upload_bytes)),
             *_hosts(_listed(settings.allowed_hosts)),
             *_origins(_listed(settings.cors_origins)),
             "",
         ]
     )
+
+
+def _uploads(settings: Settings) -> list[str]:
+    """What uploads.lua holds uploads to, and `limit_req`'s zone: an empty key is not limited."""
+    limits = {
+        "of_client": settings.client_uploads,
+        "under_way": settings.uploads,
+        "spool_bytes": settings.spool_bytes,
+        "upload_bytes": settings.max_upload_bytes,
+        "seconds": settings.upload_timeout_s,
+        "stall_s": settings.upload_stall_s,
+        "bytes_per_s": LEAST_BYTES_PER_S,
+    }
+    table = ", ".join(f"{name} = {value}" for name, value in limits.items())
+    return [
+        f'init_by_lua_block {{ require("uploads").limits = {{{table}}} }}',
+        *_map("1", "$cliplane_limited", {}, "$binary_remote_addr" if settings.client_rate else '""'),
+        f"limit_req_zone $cliplane_limited zone=client:4m rate={settings.client_rate or 1}r/s;",
+    ]
 
 
 def _hosts(names: list[str]) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import Literal
 
 import structlog
@@ -19,12 +18,10 @@ from cliplane.decoder.client import Decoder
 from cliplane.errors import HandoffError
 from cliplane.region import Region, create_private_region, create_region
 from cliplane.settings import Settings
+from cliplane.spool import SPOOL, whole_uploads
 from cliplane.triton import Triton
 
 log = structlog.get_logger()
-
-SPOOL = Path("/spool")
-"""Where nginx puts the uploads: `client_body_temp_path` in nginx.conf."""
 
 HANDOFF_RETRY_S = 5.0
 """How long a lane whose shared memory failed uses the gRPC payload before it tries again."""
@@ -56,12 +53,10 @@ class Lane:
     def requests(self) -> int:
         """How many requests are here, this one included; no more than there are lanes.
 
-        nginx keeps each one's body in the spool until its answer, so the files there are the requests: uploads and
-        those that wait count too, since they will soon want a share of the CPUs.
+        nginx keeps each one's body in the spool until its answer, so the whole files there are the requests: those that
+        wait count too, since they will soon want a share of the CPUs. An upload under way may never be one.
         """
-        with os.scandir(SPOOL) as entries:
-            files = sum(entry.is_file() for entry in entries)
-        return max(1, min(files, self.settings.lanes))
+        return max(1, min(whole_uploads(SPOOL), self.settings.lanes))
 
     def decoder_threads(self, requests: int) -> int:
         """Threads of a decoder where there are so many: for all CPUs, or for its share of them."""

@@ -28,6 +28,11 @@ LANDLOCK = Gauge(
     "Version of the kernel's Landlock, which is around the decoders; 0: it has none",
     multiprocess_mode="livemax",
 )
+SPOOL_PROMISED = Gauge(
+    "cliplane_spool_promised_bytes",
+    "Space that the requests which are here hold of the spool, or may yet",
+    multiprocess_mode="livesum",
+)
 HANDOFF_FALLBACK = Gauge(
     "cliplane_handoff_fallback",
     "1 for a lane that uses the gRPC payload",

@@ -17,6 +17,8 @@ OUTCOMES = (
     "bad-request",
     "address-too-long",
     "cross-site",
+    "too-many-requests",
+    "spool-full",
     "upload-too-slow",
     "body-too-large",
     "misdirected",

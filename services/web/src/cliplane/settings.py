@@ -69,6 +69,14 @@ class Settings:
         "unix:/run/triton/grpc.sock:8001", "Triton's gRPC service: unix:PATH; host:port opens TCP to the lanes"
     )
     shared_memory: bool = _setting(True, "hand frames over in shared memory; false: in the gRPC message")
+    spool_bytes: int = _setting(0, "space for uploads, promised ones too; more get 507; 0: 0.8 of what is free", low=0)
+    uploads: int = _setting(256, "uploads under way at once; more get 503", low=1, high=2000)
+    client_uploads: int = _setting(128, "requests of one address at once; more get 429", low=1, high=2000)
+    client_rate: int = _setting(0, "requests of one address a second; more get 429; 0: no limit", low=0, high=100_000)
+    upload_timeout_s: float = _setting(1800.0, "longest time of an upload; then 408", low=1, high=86400)
+    upload_stall_s: float = _setting(
+        30.0, "an upload that brings less than 1 KiB a second for so long gets 408", low=1, high=3600
+    )
     allowed_hosts: str = _setting(
         "", "hosts this stack answers as, beside addresses and names without a dot (*: any); another gets 421"
     )
@@ -134,6 +142,11 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         for name in filter(None, map(str.strip, getattr(settings, setting).split(","))):
             if not form.fullmatch(name):
                 raise SettingsError(f"{variable_name(setting)}: {name!r} is not of the form {form.pattern}")
+    least = max(settings.lanes, 1) * settings.max_upload_bytes
+    if 0 < settings.spool_bytes < least:
+        raise SettingsError(
+            f"CLIPLANE_SPOOL_BYTES={settings.spool_bytes}: must be 0, or at least {least}: an upload of each lane"
+        )
     if settings.infer_timeout_s > settings.request_timeout_s:
         raise SettingsError(
             f"CLIPLANE_INFER_TIMEOUT_S={settings.infer_timeout_s}: longer than CLIPLANE_REQUEST_TIMEOUT_S"

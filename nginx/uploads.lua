@@ -1,0 +1,82 @@
+-- Uploads: which may begin, how long they may take, what they hold of the spool. nginx itself receives the body and writes
+-- it to its file; this watches. The state is a table of the one worker's: it ends with the worker, as its uploads do.
+-- https://github.com/openresty/lua-nginx-module
+local ffi = require "ffi"
+ffi.cdef [[
+  int chmod(const char *path, unsigned int mode);
+  int access(const char *path, int mode);
+]]
+local WHOLE = tonumber("640", 8)     -- the lanes count the requests that are here by this: lane.py
+
+local uploads = {
+  limits = {},       -- nginx-settings.conf sets them; bytes and seconds
+  promised = 0,      -- bytes that the requests which are here hold of the spool, or may yet
+  under_way = 0,     -- requests whose body is not whole
+}
+local held = {}      -- by request: {bytes, client, is_whole}
+local of_client = {} -- requests that are here, by address
+
+-- Not ngx.ctx and no variable: both are emptied on the way to an error's page.
+local function request()
+  return ngx.var.connection .. ":" .. ngx.var.connection_requests
+end
+
+local function refusal(bytes, client)
+  local limits = uploads.limits
+  if (of_client[client] or 0) >= limits.of_client then return "@too_many_requests" end
+  if uploads.under_way >= limits.under_way then return "@busy" end
+  if uploads.promised + bytes > limits.spool_bytes then return "@spool_full" end
+end
+
+-- Ends the request where its body comes too slowly: too little in a window of `stall_s`, or not whole after `seconds`.
+local function watch()
+  local limits = uploads.limits
+  local least = limits.bytes_per_s * limits.stall_s
+  local ends, before = ngx.now() + limits.seconds, 0
+  while true do
+    ngx.sleep(math.min(limits.stall_s, ends - ngx.now()))
+    local received = tonumber(ngx.var.request_length)
+    if received - before < least or ngx.now() >= ends then return ngx.exec("@upload_too_slow") end
+    before = received
+  end
+end
+
+-- Access phase: takes the request in, and returns when its body is whole.
+function uploads.admit()
+  local bytes = tonumber(ngx.var.http_content_length)
+  if not bytes then bytes = ngx.var.http_transfer_encoding and uploads.limits.upload_bytes or 0 end
+  local client = ngx.var.binary_remote_addr
+  local location = refusal(bytes, client)
+  if location then return ngx.exec(location) end
+  local mine = {bytes = bytes, client = client}
+  held[request()] = mine
+  uploads.promised = uploads.promised + bytes
+  uploads.under_way = uploads.under_way + 1
+  of_client[client] = (of_client[client] or 0) + 1
+  local watcher = ngx.thread.spawn(watch)
+  ngx.req.read_body()
+  ngx.thread.kill(watcher)
+  mine.is_whole = true
+  uploads.under_way = uploads.under_way - 1
+  local received = math.min(bytes, tonumber(ngx.var.request_length))
+  uploads.promised, mine.bytes = uploads.promised - bytes + received, received
+  local file = ngx.req.get_body_file()
+  if file then ffi.C.chmod(file, WHOLE) end
+end
+
+-- Log phase, of every request however it ended: gives back what it held.
+function uploads.release()
+  local mine = held[request()]
+  if not mine then return end
+  held[request()] = nil
+  uploads.promised = uploads.promised - mine.bytes
+  if not mine.is_whole then uploads.under_way = uploads.under_way - 1 end
+  local others = of_client[mine.client] - 1
+  of_client[mine.client] = others > 0 and others or nil
+end
+
+function uploads.exists(path)
+  return ffi.C.access(path, 0) == 0
+end
+
+return uploads
