@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from cliplane.errors import SpoolFilling
+from cliplane.errors import ClientGone, SpoolFilling
 from cliplane.settings import Settings, SettingsError, read_settings
-from cliplane.spool import budget_bytes, check_room, whole_uploads
+from cliplane.spool import budget_bytes, check_room, open_upload, whole_uploads
 
 
 def test_an_upload_of_each_lane_must_have_room(tmp_path: Path) -> None:
@@ -40,3 +40,8 @@ def test_only_whole_uploads_are_counted(tmp_path: Path) -> None:
 def test_a_budget_that_has_no_room_for_the_lanes_is_refused_with_the_one_that_has() -> None:
     with pytest.raises(SettingsError, match="CLIPLANE_SPOOL_BYTES=1000: must be 0, or at least 1073741824"):
         read_settings({"CLIPLANE_LANES": "2", "CLIPLANE_SPOOL_BYTES": "1000"})
+
+
+def test_a_body_that_nginx_has_taken_away_means_that_its_client_has_left(tmp_path: Path) -> None:
+    with pytest.raises(ClientGone):
+        open_upload(str(tmp_path / "gone"))

@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 from msgspec import structs, to_builtins
 
 from cliplane.decoder import wire
-from cliplane.errors import BadQuery, CliplaneError, DecoderCrashed, DecodeTimeout, InferTimeout, RegionLost
+from cliplane.errors import BadQuery, ClientGone, CliplaneError, DecoderCrashed, DecodeTimeout, InferTimeout, RegionLost
 from cliplane.findings import Findings
 from cliplane.lane import Lane
 from cliplane.media import Span
@@ -53,6 +53,8 @@ class Job:
     top: int
     request_id: str
     spool_ms: float
+    client: int | None = None
+    """The client's connection, a file descriptor: readable when the client has left; None where none is known."""
     began: float = field(default_factory=time.monotonic)
     """When the lane took the request, by the monotonic clock: its deadline counts from then."""
 
@@ -70,6 +72,7 @@ def classify(lane: Lane, job: Job) -> Generator[Event]:
 
     Raises:
         CliplaneError: every failure, at any step.
+        ClientGone: nobody waits for the rest.
     """
     spec = lane.triton.spec(job.model)
     max_views = min(lane.settings.max_views, lane.settings.region_bytes // spec.sampling.view_bytes)
@@ -155,6 +158,8 @@ class _Run:
         with selectors.DefaultSelector() as selector:
             selector.register(self._decoder.fileno(), selectors.EVENT_READ)
             selector.register(self._lane.wake, selectors.EVENT_READ)
+            if self._job.client is not None:
+                selector.register(self._job.client, selectors.EVENT_READ)
             while not self._schedule.is_done():
                 while call := self._schedule.next_call():
                     self._infer(call)
@@ -165,6 +170,8 @@ class _Run:
                     if key.fd == self._lane.wake:
                         yield from self._take_answers()
                         continue
+                    if key.fd == self._job.client:
+                        raise ClientGone
                     yield from self._take_report()
                     if not self._decoder.busy:
                         selector.unregister(self._decoder.fileno())

@@ -21,6 +21,10 @@ class CliplaneError(Exception):
         self.detail = detail
 
 
+class ClientGone(Exception):
+    """Nobody waits for the answer any more. No error of ours, and no answer: the work ends."""
+
+
 class BadQuery(CliplaneError):
     status, type, title = 400, "bad-query", "Invalid query"
 

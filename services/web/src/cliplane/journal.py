@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -10,9 +10,12 @@ import structlog
 
 from cliplane import metrics
 from cliplane.classification import Event, Job
-from cliplane.errors import CliplaneError
+from cliplane.errors import ClientGone, CliplaneError
 
 log = structlog.get_logger()
+
+CLIENT_GONE = "client-gone"
+"""The outcome of a request whose client has left."""
 
 
 @contextmanager
@@ -20,15 +23,22 @@ def refusals() -> Iterator[None]:
     """Writes down a request that is refused before its job is known."""
     try:
         yield
+    except ClientGone:
+        metrics.REQUESTS.labels("", CLIENT_GONE).inc()
+        log.warning("failed", error=CLIENT_GONE)
+        raise
     except CliplaneError as error:
         metrics.REQUESTS.labels("", error.type).inc()
         log.warning("failed", error=error.type, status=error.status, detail=error.detail)
         raise
 
 
-def recorded(events: Generator[Event], job: Job) -> Generator[Event]:
-    """The same events; writes down the result, the error, or that the client left."""
-    outcome = "gone"
+def recorded(events: Generator[Event], job: Job, is_model: Callable[[str], bool]) -> Generator[Event]:
+    """The same events; writes down the result, the error, or that the client left.
+
+    `is_model`: whether there is a model of that name. Any other is the client's to choose, and may not become a label.
+    """
+    outcome = CLIENT_GONE
     try:
         with closing(events):  # a client that leaves ends the work now, not when the garbage is collected
             for event in events:
@@ -41,15 +51,15 @@ def recorded(events: Generator[Event], job: Job) -> Generator[Event]:
         cause = type(error.__cause__).__name__ if error.__cause__ else None
         log.warning("failed", model=job.model, error=error.type, status=error.status, detail=error.detail, cause=cause)
         raise
+    except ClientGone:
+        raise
     except Exception:
         outcome = "internal-error"
         raise
     finally:
-        # The name of a model that does not exist is the client's to choose, and may not become a label.
-        model = job.model if outcome != "unknown-model" else ""
-        metrics.REQUESTS.labels(model, outcome).inc()
-        if outcome == "gone":
-            log.warning("failed", model=job.model, error="client-gone")
+        metrics.REQUESTS.labels(job.model if is_model(job.model) else "", outcome).inc()
+        if outcome == CLIENT_GONE:
+            log.warning("failed", model=job.model, error=CLIENT_GONE)
 
 
 def _classified(result: dict[str, Any]) -> None:

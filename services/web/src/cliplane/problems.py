@@ -11,7 +11,7 @@ from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
 from cliplane.classification import Event
-from cliplane.errors import BodyTooLarge, CliplaneError, MethodNotAllowed, NotFound
+from cliplane.errors import BodyTooLarge, ClientGone, CliplaneError, MethodNotAllowed, NotFound
 
 log = structlog.get_logger()
 
@@ -40,6 +40,8 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def answer(exc: Exception) -> Response:
+        if isinstance(exc, ClientGone):
+            return Response(status=499)  # as nginx has it in its log; nobody reads this
         error = _as_ours(exc)
         response = Response(
             json.dumps(problem(error, g.request_id)), status=error.status, mimetype="application/problem+json"
@@ -56,6 +58,8 @@ def event_stream(events: Iterator[Event], request_id: str) -> Iterator[str]:
     try:
         for event in events:
             yield _server_sent(event.name, event.data)
+    except ClientGone:
+        return
     except Exception as exc:
         yield _server_sent("error", problem(_as_ours(exc), request_id))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
+import select
 import time
 from collections.abc import Mapping
 from itertools import chain
@@ -16,11 +17,12 @@ from werkzeug.datastructures import Headers
 from cliplane import journal, problems
 from cliplane.classification import AUTO, Job
 from cliplane.classification import classify as classify_with
-from cliplane.errors import BadBody, BadQuery, EncodedBody, UnknownModel
+from cliplane.errors import BadBody, BadQuery, ClientGone, EncodedBody, UnknownModel
 from cliplane.forms import FIELDS, read_form
 from cliplane.lane import Lane
 from cliplane.media import HEAD_BYTES, Span, sniff
 from cliplane.settings import Settings
+from cliplane.spool import open_upload
 
 blueprint = Blueprint("classify", __name__)
 
@@ -33,7 +35,7 @@ def classify() -> Response:
     lane: Lane = current_app.extensions["lane"]
     with journal.refusals():
         job = read_job(request, current_app.extensions["settings"], time.monotonic())
-    events = journal.recorded(classify_with(lane, job), job)
+    events = journal.recorded(classify_with(lane, job), job, lane.triton.knows)
     # The first event shows that the file can be read: until then an error has a status of its own.
     first = next(events)
     if request.accept_mimetypes.best_match(["application/json", "text/event-stream"]) == "text/event-stream":
@@ -60,7 +62,9 @@ def read_job(upload: Request, settings: Settings, began: float) -> Job:
     Raises:
         BadQuery, UnknownModel: the query, or a field of the form, is wrong.
         BadBody, EncodedBody, NotAVideo: the body is.
+        ClientGone: the client has left while its request waited for a lane.
     """
+    client = _client(upload)
     query = {}
     for name, values in upload.args.lists():
         if name not in FIELDS:
@@ -75,7 +79,17 @@ def read_job(upload: Request, settings: Settings, began: float) -> Job:
         if query[name] != body.fields[name]:
             raise BadQuery(f"{name} is one thing in the query and another in the form")
     model, views, top = _choices(query | body.fields, settings)
-    return Job(path, body.span, body.container, model, views, top, g.request_id, _spool_ms(upload), began)
+    return Job(path, body.span, body.container, model, views, top, g.request_id, _spool_ms(upload), client, began)
+
+
+def _client(upload: Request) -> int | None:
+    """The client's connection. nginx sends nothing after a request, so what can be read of it is its end."""
+    connection = upload.environ.get("gunicorn.socket")
+    if connection is None:
+        return None
+    if select.select([connection], [], [], 0)[0]:
+        raise ClientGone
+    return int(connection.fileno())
 
 
 def _choices(asked: Mapping[str, str], settings: Settings) -> tuple[str, int | Literal["auto"] | None, int]:
@@ -111,10 +125,12 @@ def _look_into(path: str, headers: Headers, containers: list[str]) -> _Body:
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
         raise EncodedBody("there is a Content-Encoding, which is not undone: send the video as it is")
-    if not path or os.path.getsize(path) == 0:
+    if not path:
         raise BadBody("the body is empty")
     content_type = headers.get("Content-Type", "")
-    with open(path, "rb") as file:
+    with open_upload(path) as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise BadBody("the body is empty")
         if not content_type.lower().startswith("multipart/form-data"):
             return _Body(None, _container(file.read(HEAD_BYTES), containers), {})
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as body:

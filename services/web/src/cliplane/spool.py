@@ -10,8 +10,9 @@ import contextlib
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
-from cliplane.errors import SpoolFilling
+from cliplane.errors import ClientGone, SpoolFilling
 from cliplane.settings import Settings
 
 SPOOL = Path("/spool")
@@ -43,6 +44,18 @@ def check_room(settings: Settings, promised_bytes: int, spool: Path = SPOOL) -> 
     left = min(settings.spool_bytes - promised_bytes, disk.f_bavail * disk.f_frsize)
     if left < floor_bytes(settings):
         raise SpoolFilling(f"{left} bytes are left; an upload of each lane needs {floor_bytes(settings)}")
+
+
+def open_upload(path: str) -> BinaryIO:
+    """A body, to be read.
+
+    Raises:
+        ClientGone: nginx has taken it away, as it does when the client leaves.
+    """
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise ClientGone from None
 
 
 def whole_uploads(spool: Path = SPOOL) -> int:

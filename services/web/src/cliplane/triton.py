@@ -129,6 +129,10 @@ class Triton:
                 specs.append(self.spec(name))
         return specs
 
+    def knows(self, name: str) -> bool:
+        """Whether Triton has ever described a model of that name to this process."""
+        return name in self._specs
+
     def spec(self, name: str) -> ModelSpec:
         """The spec of the newest ready version of a model, at most `SPEC_MAX_AGE_S` old.
 

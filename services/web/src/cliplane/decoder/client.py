@@ -20,6 +20,7 @@ from cliplane import memory
 from cliplane.decoder import sandbox, wire
 from cliplane.errors import CliplaneError, DecoderCrashed, DecoderOutOfMemory, DecodeTimeout, NotReady
 from cliplane.region import Region
+from cliplane.spool import open_upload
 
 log = structlog.get_logger()
 
@@ -56,12 +57,13 @@ class Decoder:
 
         Raises:
             DecoderCrashed: it is dead.
+            ClientGone: so is the file's request.
         """
-        self.jobs += 1
-        self.busy = True
-        self._oom_kills = memory.oom_kills()
-        self._transcript = wire.Transcript(job)
-        with open(path, "rb") as file:
+        with open_upload(path) as file:
+            self.jobs += 1
+            self.busy = True
+            self._oom_kills = memory.oom_kills()
+            self._transcript = wire.Transcript(job)
             self._send(job, file.fileno())
 
     def stop(self) -> None:
