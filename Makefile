@@ -23,7 +23,7 @@ SHELLS = .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle host/* services/trit
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned
+.PHONY: help up key doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -49,6 +49,9 @@ ps: ## what runs, and how it is
 
 smoke: ## check a running stack over HTTP alone: make smoke BASE=https://host (or HTTP_PORT=8080)
 	@BASE=$(or $(BASE),http://127.0.0.1:$(shell host/setting HTTP_PORT 8080)) $(TOOLS) pytest $(or $(T),tests/e2e) $(ARGS)
+
+key: ## make an API key and print it, once: NAME=camera-7 (AT_ONCE=4 RATE=10 PRIORITY=interactive|batch)
+	@host/key "$(NAME)" "$(AT_ONCE)" "$(RATE)" "$(PRIORITY)"
 
 shell: ## a shell in the web container
 	$(COMPOSE) exec web bash

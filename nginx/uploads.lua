@@ -2,6 +2,7 @@
 -- it to its file; this watches. The state is a table of the one worker's: it ends with the worker, as its uploads do.
 -- https://github.com/openresty/lua-nginx-module
 local ffi = require "ffi"
+local keys = require "keys"
 ffi.cdef [[
   int chmod(const char *path, unsigned int mode);
   int access(const char *path, int mode);
@@ -12,17 +13,24 @@ local uploads = {
   limits = {},       -- nginx-settings.conf sets them; bytes and seconds
   promised = 0,      -- bytes that the requests which are here hold of the spool, or may yet
   under_way = 0,     -- requests whose body is not whole
+  whole = 0,         -- those whose body is: in a lane or its queue
 }
 local held = {}      -- by request: {bytes, client, is_whole}
-local of_client = {} -- requests that are here, by address
+local of_client = {} -- requests that are here, by the key's name or the address
 
 -- Not ngx.ctx and no variable: both are emptied on the way to an error's page.
 local function request()
   return ngx.var.connection .. ":" .. ngx.var.connection_requests
 end
 
-local function refusal(bytes, client)
+local function refusal(bytes, client, key)
   local limits = uploads.limits
+  if key then
+    if key.at_once > 0 and (of_client[key.name] or 0) >= key.at_once then return "@too_many_requests" end
+    if not keys.has_rate(key) then return "@too_many_requests" end
+    -- The queue is for those who wait before a screen: a batch comes in where a lane is free, and asks again.
+    if key.is_batch and uploads.whole >= limits.lanes then return "@busy" end
+  end
   if (of_client[client] or 0) >= limits.of_client then return "@too_many_requests" end
   if uploads.under_way >= limits.under_way then return "@busy" end
   if uploads.promised + bytes > limits.spool_bytes then return "@spool_full" end
@@ -45,8 +53,9 @@ end
 function uploads.admit()
   local bytes = tonumber(ngx.var.http_content_length)
   if not bytes then bytes = ngx.var.http_transfer_encoding and uploads.limits.upload_bytes or 0 end
-  local client = ngx.var.binary_remote_addr
-  local location = refusal(bytes, client)
+  local key = keys.check()
+  local client = key and key.name or ngx.var.remote_addr
+  local location = refusal(bytes, client, key)
   if location then return ngx.exec(location) end
   local mine = {bytes = bytes, client = client}
   held[request()] = mine
@@ -57,7 +66,7 @@ function uploads.admit()
   ngx.req.read_body()
   ngx.thread.kill(watcher)
   mine.is_whole = true
-  uploads.under_way = uploads.under_way - 1
+  uploads.under_way, uploads.whole = uploads.under_way - 1, uploads.whole + 1
   local received = math.min(bytes, tonumber(ngx.var.request_length))
   uploads.promised, mine.bytes = uploads.promised - bytes + received, received
   local file = ngx.req.get_body_file()
@@ -70,7 +79,7 @@ function uploads.release()
   if not mine then return end
   held[request()] = nil
   uploads.promised = uploads.promised - mine.bytes
-  if not mine.is_whole then uploads.under_way = uploads.under_way - 1 end
+  if mine.is_whole then uploads.whole = uploads.whole - 1 else uploads.under_way = uploads.under_way - 1 end
   local others = of_client[mine.client] - 1
   of_client[mine.client] = others > 0 and others or nil
 end

@@ -114,14 +114,14 @@ def test_a_wrong_method_is_a_405(http: httpx.Client, method: str, path: str) -> 
     "body",
     [
         b"\x00",
-        b"GIF89a" + bytes(100),
+        b"%PDF-1.7\n" + bytes(100),
         HLS,
         b"ffconcat version 1.0\nfile /etc/passwd\n",
         b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n",
         b"<MPD></MPD>",
         bytes(1000),
     ],
-    ids=["one byte", "gif", "hls", "ffconcat", "sdp", "dash", "zeros"],
+    ids=["one byte", "pdf", "hls", "ffconcat", "sdp", "dash", "zeros"],
 )
 def test_what_is_not_a_video_container_is_a_415(http: httpx.Client, body: bytes) -> None:
     assert_problem(http.post("/v1/classify", content=body), 415, "not-a-video")

@@ -95,7 +95,7 @@ class Front:
         (folder / "refusals.sock").chmod(0o777)
         settings = {"spool_bytes": 10**12} | settings  # boot.py asks the disk where nothing is set
         environ = {f"CLIPLANE_{name.upper()}": str(value) for name, value in settings.items()}
-        (folder / "nginx-settings.conf").write_text(nginx_settings(read_settings(environ)))
+        (folder / "nginx-settings.conf").write_text(self._here(nginx_settings(read_settings(environ))))
         for file in CONFIGURATION.iterdir():
             (folder / file.name).write_text(self._here(file.read_text()))
         # Not nginx's own user: the folder is the tests'.
@@ -112,6 +112,7 @@ class Front:
             "/etc/nginx/?.lua": f"{self.folder}/?.lua",
             "/tmp/nginx-": f"{self.folder}/",
             " /spool;": f" {self.spool};",
+            '"/keys/keys"': f'"{self.folder}/keys"',
             "/dev/stdout": f"{self.folder}/access.log",
             "listen 8080": f"listen 127.0.0.1:{self.port}",
             "/srv/static": str(CONFIGURATION.parent / "services/web/static"),
@@ -148,7 +149,7 @@ class Front:
     def next_refusal(self) -> str:
         """What nginx names to the control plane next."""
         self.refusals.settimeout(30)
-        return self.refusals.recv(1024).decode().rpartition(" ")[2]
+        return self.refusals.recv(1024).decode().rpartition(" ")[2].partition(":")[0]
 
     def forget_refusals(self) -> None:
         self.refusals.setblocking(False)

@@ -37,9 +37,9 @@ def under_way(front: Front, *begun: bytes) -> Iterator[list[socket.socket]]:
             connection.close()
 
 
-def promised(front: Front) -> int:
+def promised_bytes(front: Front) -> int:
     """As nginx tells the control plane."""
-    httpx.get(f"{front.base}/metrics")
+    httpx.get(f"{front.base}/readyz")
     return int(front.control.seen[-1]["x-spool-promised"])
 
 
@@ -53,7 +53,7 @@ def small(front_with: FrontWith) -> Front:
 def test_space_is_promised_when_an_upload_begins_and_a_full_spool_is_a_507(small: Front, begun: bytes) -> None:
     small.forget_refusals()
     with under_way(small, begun, begun):
-        wait_until(lambda: promised(small) >= 1_800_000, what="both promises")
+        wait_until(lambda: promised_bytes(small) >= 1_800_000, what="both promises")
         answer = small.post(bytes(300_000))
         assert answer.status_code == 507
         assert answer.json()["type"] == "urn:cliplane:problem:spool-full"
@@ -61,7 +61,7 @@ def test_space_is_promised_when_an_upload_begins_and_a_full_spool_is_a_507(small
         assert small.next_refusal() == "spool-full"
         for path in ("/livez", "/readyz", "/metrics"):
             assert httpx.get(small.base + path).status_code == 200
-    wait_until(lambda: promised(small) == 0, what="the space of those that left")
+    wait_until(lambda: promised_bytes(small) == 0, what="the space of those that left")
     assert small.post(bytes(900_000)).status_code == 200
 
 
@@ -70,12 +70,12 @@ def test_a_whole_upload_holds_what_it_has_until_its_answer(small: Front) -> None
     body = b"".join(b"%x\r\n%s\r\n" % (1000, b"v" * 1000) for _ in range(10)) + b"0\r\n\r\n"
     with under_way(small, CHUNKED + body) as (connection,):
         wait_until(lambda: bool(small.lanes.seen), what="the request in the lane")
-        assert 10_000 <= promised(small) < 12_000
+        assert 10_000 <= promised_bytes(small) < 12_000
         (file,) = small.spool.iterdir()
         assert file.stat().st_mode & 0o777 == 0o640, "lanes count those that are whole by it"
         small.lanes.may_answer.set()
         assert answer_of(connection).status == 200
-    wait_until(lambda: promised(small) == 0, what="its space")
+    wait_until(lambda: promised_bytes(small) == 0, what="its space")
 
 
 def test_an_upload_that_has_only_begun_is_no_whole_one(small: Front) -> None:
@@ -99,7 +99,7 @@ def test_whatever_ends_a_request_its_space_is_free_again(small: Front) -> None:
     with under_way(small, sized(5) + b"video"):
         wait_until(lambda: bool(small.lanes.seen), what="the request in the lane")
     small.lanes.may_answer.set()
-    wait_until(lambda: promised(small) == 0, what="all of the space")
+    wait_until(lambda: promised_bytes(small) == 0, what="all of the space")
     wait_until(lambda: not list(small.spool.iterdir()), what="an empty spool")
 
 
@@ -115,7 +115,7 @@ def test_an_upload_that_stands_still_is_a_408(impatient: Front, begun: bytes) ->
     assert answer.status == 408
     assert answer.problem() == "upload-too-slow"
     assert impatient.next_refusal() == "upload-too-slow"
-    wait_until(lambda: promised(impatient) == 0, what="its space")
+    wait_until(lambda: promised_bytes(impatient) == 0, what="its space")
 
 
 def drip(connection: socket.socket, each: int, is_over: threading.Event) -> None:
@@ -159,7 +159,7 @@ def test_one_client_cannot_take_every_connection(front_with: FrontWith) -> None:
     front = front_with(client_uploads=4)
     front.forget_refusals()
     with under_way(front, *[sized(100)] * 4):
-        wait_until(lambda: promised(front) == 400, what="the uploads")
+        wait_until(lambda: promised_bytes(front) == 400, what="the uploads")
         answer = front.post()
         assert answer.status_code == 429
         assert answer.json()["type"] == "urn:cliplane:problem:too-many-requests"
@@ -171,7 +171,7 @@ def test_one_client_cannot_take_every_connection(front_with: FrontWith) -> None:
 def test_uploads_leave_connections_for_health(front_with: FrontWith) -> None:
     front = front_with(uploads=8)
     with under_way(front, *[sized(100)] * 8):
-        wait_until(lambda: promised(front) == 800, what="the uploads")
+        wait_until(lambda: promised_bytes(front) == 800, what="the uploads")
         assert front.post().json()["type"] == "urn:cliplane:problem:busy"
         assert httpx.get(f"{front.base}/livez").status_code == 200
     wait_until(lambda: front.post().status_code == 200, what="an answer again")

@@ -83,6 +83,12 @@ class MethodNotAllowed(Refused):
     type = "method-not-allowed"
 
 
+class Unauthorized(Refused):
+    """The server asks for a key: `--key`, CLIPLANE_KEY."""
+
+    type = "unauthorized"
+
+
 class CrossSite(Refused):
     type = "cross-site"
 

@@ -8,6 +8,9 @@ from cliplane.settings import GRACEFUL_MARGIN_S, Settings
 
 LEAST_BYTES_PER_S = 1024
 
+KEYS = "/keys/keys"
+"""The file of API keys, by `make key`."""
+
 # A name that an attacker may let resolve to this host has a dot and is no address (DNS rebinding).
 _NEVER_REBOUND = (r'""', r'"~^[0-9.]+$"', r'"~^\["', r'"~^[^.]+$"', r'"~\.localhost$"')
 
@@ -21,6 +24,10 @@ def nginx_settings(settings: Settings) -> str:
             # Idle uploads are ended, and answered, by uploads.lua; nginx itself would only close the connection.
             f"client_body_timeout {2 * settings.upload_stall_s:.0f}s;",
             *_uploads(settings),
+            # The address of a client is what its last proxy of these says; another's word for it counts nothing.
+            *(f"set_real_ip_from {network};" for network in _listed(settings.trusted_proxies)),
+            "real_ip_header X-Forwarded-For;",
+            "real_ip_recursive on;",
             *_map("1", "$cliplane_max_upload", {}, str(settings.max_upload_bytes)),
             *_hosts(_listed(settings.allowed_hosts)),
             *_origins(_listed(settings.cors_origins)),
@@ -36,13 +43,15 @@ def _uploads(settings: Settings) -> list[str]:
         "under_way": settings.uploads,
         "spool_bytes": settings.spool_bytes,
         "upload_bytes": settings.max_upload_bytes,
+        "lanes": max(settings.lanes, 1),
         "seconds": settings.upload_timeout_s,
         "stall_s": settings.upload_stall_s,
         "bytes_per_s": LEAST_BYTES_PER_S,
     }
     table = ", ".join(f"{name} = {value}" for name, value in limits.items())
+    keys = f' require("keys").file = "{KEYS}"' if settings.require_key else ""
     return [
-        f'init_by_lua_block {{ require("uploads").limits = {{{table}}} }}',
+        f'init_by_lua_block {{ require("uploads").limits = {{{table}}}{keys} }}',
         *_map("1", "$cliplane_limited", {}, "$binary_remote_addr" if settings.client_rate else '""'),
         f"limit_req_zone $cliplane_limited zone=client:4m rate={settings.client_rate or 1}r/s;",
     ]

@@ -14,6 +14,7 @@ _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.
 REQUESTS = Counter(
     "cliplane_requests", "Requests, by outcome; no model: refused before a lane knew it", ["model", "outcome"]
 )
+KEY_REQUESTS = Counter("cliplane_key_requests", "Requests with a key, by its name", ["key", "status"])
 HANDOFFS = Counter("cliplane_handoffs", "Classified videos by the way of their frames to Triton", ["handoff"])
 STAGE_SECONDS = Histogram(
     "cliplane_stage_seconds", "Time of a classified video in each stage", ["stage"], buckets=_BUCKETS_S

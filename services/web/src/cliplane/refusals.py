@@ -1,5 +1,5 @@
-"""Requests that nginx ends itself, since no lane has answered them: it names each on a socket, and they are counted
-beside those that the lanes count."""
+"""Requests that nginx ends itself, since no lane has answered them, and those with a key: it names each on a socket,
+and they are counted beside what the lanes count."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SOCKET = Path("/run/cliplane/refusals.sock")
 
 OUTCOMES = (
     "bad-request",
+    "unauthorized",
     "address-too-long",
     "cross-site",
     "too-many-requests",
@@ -42,7 +43,9 @@ def count() -> None:
 
 def _count(receiver: socket.socket) -> None:
     while True:
-        # As syslog has it: "<190>Nov 26 07:00:00 nginx: busy".
-        outcome = receiver.recv(1024).decode(errors="replace").rpartition(" ")[2]
+        # As syslog has it: "<190>Nov 26 07:00:00 nginx: busy:camera-7:503".
+        outcome, key, status = receiver.recv(1024).decode(errors="replace").rpartition(" ")[2].split(":")
         if outcome in OUTCOMES:
             metrics.REQUESTS.labels("", outcome).inc()
+        if key:  # one of the file's: nginx names no other
+            metrics.KEY_REQUESTS.labels(key, status).inc()

@@ -27,6 +27,7 @@ GRACEFUL_MARGIN_S = 5
 """gunicorn and nginx wait so much longer for a lane than a request may take."""
 
 _HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9.-]+")
+_NETWORK = re.compile(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?")
 _ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]+)?")
 
 
@@ -77,6 +78,8 @@ class Settings:
     upload_stall_s: float = _setting(
         30.0, "an upload that brings less than 1 KiB a second for so long gets 408", low=1, high=3600
     )
+    require_key: bool = _setting(False, "classifying needs a key of keys/keys (make key NAME=…); without: 401")
+    trusted_proxies: str = _setting("", "addresses or networks whose X-Forwarded-For names the client")
     allowed_hosts: str = _setting(
         "", "hosts this stack answers as, beside addresses and names without a dot (*: any); another gets 421"
     )
@@ -138,7 +141,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         for name in listed.split(","):
             if name not in known:
                 raise SettingsError(f"{variable}: {name!r} is none of {', '.join(known)}")
-    for setting, form in (("allowed_hosts", _HOST), ("cors_origins", _ORIGIN)):
+    for setting, form in (("allowed_hosts", _HOST), ("cors_origins", _ORIGIN), ("trusted_proxies", _NETWORK)):
         for name in filter(None, map(str.strip, getattr(settings, setting).split(","))):
             if not form.fullmatch(name):
                 raise SettingsError(f"{variable_name(setting)}: {name!r} is not of the form {form.pattern}")
