@@ -5,7 +5,7 @@ SHELL := /bin/bash
 COMPOSE = docker compose $(if $(GPU),-f compose.yaml -f compose.gpu.yaml)
 # The tests have a stack of their own, beside one that may be running.
 export REPO := $(CURDIR)
-TEST_COMPOSE = HTTP_PORT=$(TEST_PORT) docker compose -p $(TEST_PROJECT) -f compose.yaml -f compose.test.yaml
+TEST_COMPOSE = HTTP_PORT=$(TEST_PORT) docker compose -p $(TEST_PROJECT) -f compose.yaml -f compose.test.yaml $(OVERLAY:%=-f %)
 export BENCH_IMAGE = cliplane-bench:$(TAG)
 CHAOS_COMPOSE = SHM_SIZE=256m HTTP_PORT=0 docker compose -p $(TEST_PROJECT)-chaos -f compose.yaml -f compose.test.yaml -f compose.chaos.yaml
 TEST_PROJECT ?= cliplane-test
@@ -23,7 +23,7 @@ SHELLS = .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle host/* services/trit
 PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up key doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned
+.PHONY: help up key doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -92,7 +92,7 @@ lint: ## ruff, mypy, import rules, shellcheck, hadolint, without an image
 
 lock: ## pin the dependencies again, with hashes (needs uv)
 	cd services/web && $(UV) pyproject.toml -o requirements.txt && $(UV) pyproject.toml --group test -o requirements-test.txt && $(UV) pyproject.toml --group lint -o requirements-lint.txt
-	cd services/triton && $(UV) requirements.in -o requirements.txt && $(UV) --no-deps tritonserver.in -o tritonserver.txt
+	cd services/triton && $(UV) requirements.in -o requirements.txt && $(UV) --no-deps tritonserver.in -o tritonserver.txt && $(UV) --no-deps onnxruntime.in -o onnxruntime.txt && $(UV) onnxruntime_gpu.in -o onnxruntime_gpu.txt
 	$(UV) bench/requirements.in -o bench/requirements.txt
 	cd services/triton/export/exporter && $(UV) requirements.in -o requirements.txt
 
@@ -109,6 +109,9 @@ test: ## build, start a stack for the tests, run all of them in their container,
 	$(TEST_COMPOSE) up -d
 	code=0; $(TEST_COMPOSE) run --rm tests pytest $(T) $(ARGS) || code=$$?; \
 	  $(TEST_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
+
+test-backend: ## the backend of GPU hosts in the tests' stack, on ONNX Runtime's CPU provider
+	$(MAKE) test OVERLAY=compose.onnxruntime.yaml T="tests/backend tests/integration/test_handoff.py"
 
 test-readme: ## run README's commands, as they stand, in a clean clone
 	@.ci/readme

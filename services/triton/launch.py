@@ -23,7 +23,7 @@ SERVER = "/opt/tritonserver/bin/tritonserver"
 SHM = Path("/dev/shm")
 SEGMENT_PREFIX = "triton_python_"
 MARKER = SHM / "cliplane-triton"
-OPENVINO_BACKEND = Path("/opt/backends/openvino")
+OWN_BACKENDS = Path("/opt/backends")
 DOOR = Path("/run/triton/grpc.sock")
 SOCKET = f"{DOOR}:8001"
 """The server appends the port to any address, so this is the name of the file."""
@@ -92,8 +92,8 @@ def prepare_door() -> None:
 def backend_directory(scratch: Path) -> Path:
     """One directory with the server's own backends and ours: Triton takes only one."""
     scratch.mkdir(exist_ok=True)
-    own = [OPENVINO_BACKEND] if OPENVINO_BACKEND.exists() else []  # NVIDIA's image has an openvino of its own
-    for backend in (*Path("/opt/tritonserver/backends").iterdir(), *own):
+    own = OWN_BACKENDS.iterdir() if OWN_BACKENDS.exists() else []  # NVIDIA's image has an openvino of its own
+    for backend in (*own, *Path("/opt/tritonserver/backends").iterdir()):
         link = scratch / backend.name
         if not link.exists():
             link.symlink_to(backend)

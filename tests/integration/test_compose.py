@@ -100,16 +100,23 @@ def test_the_example_names_every_setting_with_its_default() -> None:
     assert example == expected
 
 
-def test_the_gpu_overlay_is_valid_and_reserves_the_gpu() -> None:
+def test_the_gpu_overlay_is_valid_and_gives_both_the_same_gpu() -> None:
     services = config("compose.yaml", "compose.gpu.yaml")["services"]
-    for service in ("triton", "web"):
-        (device,) = services[service]["deploy"]["resources"]["reservations"]["devices"]
-        assert device["capabilities"] == ["gpu"]
+    devices = [services[name]["deploy"]["resources"]["reservations"]["devices"] for name in ("triton", "web")]
+    assert devices[0] == devices[1]
+    assert devices[0][0]["device_ids"] == ["0"]
+    assert {"gpu", "compute", "utility", "video"} == set(devices[0][0]["capabilities"])
     triton = services["triton"]
+    assert triton["build"]["target"] == "gpu"
+    assert triton["environment"]["MODEL_CONFIG_NAME"] == "gpu"
+    assert triton["ipc"] == services["web"]["ipc"]
+
+
+def test_nvidia_s_own_image_is_an_overlay_of_the_gpu_s() -> None:
+    triton = config("compose.yaml", "compose.gpu.yaml", "compose.ngc.yaml")["services"]["triton"]
     release = triton["image"].partition(":")[2].removesuffix("-py3")
     assert tuple(int(part) for part in release.split(".")) >= (26, 7)
     assert triton["environment"]["MODEL_CONFIG_NAME"] == "gpu"
-    assert triton["ipc"] == services["web"]["ipc"] == "host"
     assert "build" not in triton
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from exporter.engines.all_threads import CLEARLY_SOONER, takes_all_threads
 
-BACKEND = Path(__file__).parents[2] / "services/triton/backends/openvino"
+BACKEND = Path(__file__).parents[2] / "services/triton/backends/openvino.cc"
 
-CASES = re.findall(r"static_assert\((!?)takes_all_threads\((\w+), (\d+), (\d+)\)\)", (BACKEND / "engine.h").read_text())
+CASES = re.findall(r"static_assert\((!?)takes_all_threads\((\w+), (\d+), (\d+)\)\)", BACKEND.read_text())
 
 
 @pytest.mark.parametrize(("not_", "sooner", "in_work", "waiting"), CASES)
@@ -22,5 +22,5 @@ def test_the_twin_decides_as_the_compiler_has_seen_the_backend_decide(
 
 def test_both_mean_the_same_by_clearly_sooner() -> None:
     assert len(CASES) == 4
-    (factor,) = re.findall(r"kClearlySooner = ([0-9.]+);", (BACKEND / "engine.cc").read_text())
+    (factor,) = re.findall(r"kClearlySooner = ([0-9.]+);", BACKEND.read_text())
     assert float(factor) == CLEARLY_SOONER

@@ -121,3 +121,9 @@ def test_a_folder_that_it_cannot_listen_in_is_named(
     monkeypatch.setattr(launch, "DOOR", tmp_path / "nowhere" / "grpc.sock")
     with pytest.raises(launch.WrongUser, match="10001:10000"):
         launch.prepare_door()
+
+
+def test_the_tests_serve_what_a_gpu_host_serves_but_for_the_gpu() -> None:
+    configs = Path(__file__).parents[2] / "services/triton/models/camera_motion/configs"
+    gpu = (configs / "gpu.pbtxt").read_text()
+    assert (configs / "onnxruntime.pbtxt").read_text() == gpu.replace("KIND_GPU", "KIND_CPU") != gpu

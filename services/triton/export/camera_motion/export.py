@@ -105,6 +105,8 @@ def main() -> None:
     (new / "labels.txt").write_text("\n".join(LABELS) + "\n")
     (new / "config.pbtxt").write_text(config("openvino", "KIND_CPU", _FLOAT32))
     (new / "configs" / "gpu.pbtxt").write_text(config("onnxruntime", "KIND_GPU", ""))
+    # For the tests: what of `gpu` needs none.
+    (new / "configs" / "onnxruntime.pbtxt").write_text(config("onnxruntime", "KIND_CPU", ""))
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
     print(json.dumps({"bytes": (folder / "1" / "model.onnx").stat().st_size, "max_difference": worst}))

@@ -1,4 +1,4 @@
-"""Which view gets all threads at once: the rule of the backend's engine (backends/openvino/engine.h), in Python."""
+"""Which view gets all threads at once: the rule of the backend's engine (backends/openvino.cc), in Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenVINO as the backend runs it (backends/openvino/engine.cc: the same properties, the same two ways), in Python:
+"""OpenVINO as the backend runs it (backends/openvino.cc: the same properties, the same two ways), in Python:
 what `make engines` measures, and what the benchmarks give to the servers that Cliplane is compared with.
 
 It is compiled twice: for several views at once, one thread (or a few) each, and for one view with all threads. The

@@ -8,9 +8,9 @@ from .runtimes import has_bfloat16
 PRECISION = "INFERENCE_PRECISION_HINT"
 INT8_FILE = "model_int8.xml"
 CPU_IMAGE = ("openvino_f32", "openvino_bf16", "openvino_int8")
-"""docker/triton.Dockerfile has one backend."""
-GPU_IMAGE = ("onnxruntime_cuda", "onnxruntime_tensorrt")
-"""NVIDIA's image has ONNX Runtime with both; a TensorRT plan of its own fits one GPU and one version only."""
+"""Target `cpu` of docker/triton.Dockerfile."""
+GPU_IMAGE = ("onnxruntime_cuda",)
+"""Target `gpu` of docker/triton.Dockerfile; TensorRT is only in NVIDIA's own image."""
 
 
 def cpu_config(text: str, engine: str | None) -> str:

@@ -1,16 +1,15 @@
-// A Triton backend that runs ONNX files, and OpenVINO's own, with OpenVINO on the CPU.
+// A Triton backend that runs ONNX files, by the engine that it is linked with: OpenVINO on the CPU, ONNX Runtime on a GPU.
 //
-// A model folder needs no code: `backend: "openvino"` in its config.pbtxt (the name of NVIDIA's own backend) and
-// `<version>/model.onnx`, or the file that `default_model_filename` names. One input, one output of float32. Parameters of
-// the config, all optional and named as OpenVINO's properties: INFERENCE_PRECISION_HINT (f32, bf16; default: the CPU's
-// best), PERFORMANCE_HINT (default LATENCY), INFERENCE_NUM_THREADS (default: the CPUs this container may use), NUM_STREAMS
-// (default: as many as threads, at most 4).
+// A model folder needs no code: `backend: "openvino"` or "onnxruntime" in its config.pbtxt (the names of NVIDIA's own
+// backends) and `<version>/model.onnx`, or the file that `default_model_filename` names. One input, one output of float32.
+// The config's parameters are the engine's.
 //
 // The views of a request are read where they are: in the shared-memory region, if that is how they came. Triton keeps a
 // region mapped while a request that names it is here. `TRITONBACKEND_ModelInstanceExecute` returns at once, and each
 // request is answered when its last view is done: so the engine has the next request's views before it is done with
 // this one's, and no thread of it waits for a batch's slowest.
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -30,9 +29,6 @@
 namespace {
 
 using nlohmann::json;
-
-constexpr const char* kProperties[] = {"INFERENCE_PRECISION_HINT", "PERFORMANCE_HINT", "INFERENCE_NUM_THREADS",
-                                       "NUM_STREAMS"};
 
 // An error as Triton has it; `backend_error` makes it of any exception.
 struct Failure : std::runtime_error {
@@ -112,23 +108,26 @@ struct Model {
     const auto config = read_config(model);
     input = config.at("input").at(0).at("name");
     output = config.at("output").at(0).at("name");
-    const auto is_batched = config.value("max_batch_size", 0) > 0;
-    ov::Shape shape;
-    if (is_batched) shape.push_back(1);
-    for (const auto& dim : config.at("input").at(0).at("dims")) shape.push_back(std::stoul(to_text(dim)));
-    ov::AnyMap properties;
-    for (const auto* name : kProperties) {
-      if (config.at("parameters").contains(name)) {
-        properties[name] = config.at("parameters").at(name).at("string_value").get<std::string>();
-      }
+    const int max_batch = config.value("max_batch_size", 0);
+    ModelFile file{.path = model_file(model, config), .max_batch = static_cast<size_t>(std::max(max_batch, 1))};
+    if (max_batch > 0) file.shape.push_back(1);
+    for (const auto& dim : config.at("input").at(0).at("dims")) file.shape.push_back(std::stol(to_text(dim)));
+    for (const auto& [name, value] : config.at("parameters").items()) {
+      file.parameters[name] = value.at("string_value").get<std::string>();
     }
-    const auto file = model_file(model, config);
+    if (config.contains("optimization") && config.at("optimization").contains("execution_accelerators")) {
+      throw Failure(TRITONSERVER_ERROR_INVALID_ARG, "execution_accelerators: only NVIDIA's own image has them");
+    }
+    const auto& group = config.at("instance_group").at(0);
+    file.is_for_gpu = group.value("kind", "") == "KIND_GPU";
+    if (group.contains("gpus") && !group.at("gpus").empty()) file.gpu = group.at("gpus").at(0).get<int>();
     try {
-      engine = std::make_unique<Engine>(file, shape, properties);
+      engine = load_engine(file);
     } catch (const std::exception& exception) {
-      throw Failure(TRITONSERVER_ERROR_INVALID_ARG, "OpenVINO cannot load " + file.string() + ": " + exception.what());
+      throw Failure(TRITONSERVER_ERROR_INVALID_ARG,
+                    std::string(kEngineName) + " cannot load " + file.path.string() + ": " + exception.what());
     }
-    const auto message = "openvino: " + file.string() + ", " + engine->description();
+    const auto message = std::string(kEngineName) + ": " + file.path.string() + ", " + engine->description();
     ignore(TRITONSERVER_LogMessage(TRITONSERVER_LOG_INFO, __FILE__, __LINE__, message.c_str()));
   }
 
@@ -208,7 +207,7 @@ class Pending {
               } else if (error.empty()) {
                 fail(Failure(TRITONSERVER_ERROR_CANCELLED, "nobody waits for it any more"));
               } else {
-                fail(Failure(TRITONSERVER_ERROR_INTERNAL, "OpenVINO: " + error));
+                fail(Failure(TRITONSERVER_ERROR_INTERNAL, std::string(kEngineName) + ": " + error));
               }
               if (left_.fetch_sub(1) == 1) answer();
             },
@@ -298,7 +297,7 @@ __attribute__((visibility("default"))) TRITONSERVER_Error* TRITONBACKEND_Initial
     return backend_error(exception);
   }
   if (major == TRITONBACKEND_API_VERSION_MAJOR && minor >= TRITONBACKEND_API_VERSION_MINOR) return nullptr;
-  return TRITONSERVER_ErrorNew(TRITONSERVER_ERROR_UNSUPPORTED, "openvino: this server's backend API is another one");
+  return TRITONSERVER_ErrorNew(TRITONSERVER_ERROR_UNSUPPORTED, "this server's backend API is another one");
 }
 
 __attribute__((visibility("default"))) TRITONSERVER_Error* TRITONBACKEND_ModelInitialize(TRITONBACKEND_Model* model) {

@@ -1,15 +1,29 @@
-#include "engine.h"
-
-#include <sched.h>
-
+// OpenVINO on the CPU. A model is compiled twice: for several views at once, one thread (or a few) each, and for one view with
+// all threads. The first does more views a second, the second is sooner ready with a single one; whether it is, is found out
+// at the start.
+//
+// Parameters of the config, all optional and named as OpenVINO's properties: INFERENCE_PRECISION_HINT (f32, bf16; default:
+// the CPU's best), PERFORMANCE_HINT (default LATENCY), INFERENCE_NUM_THREADS (default: the CPUs this container may use),
+// NUM_STREAMS (default: as many as threads, at most 4).
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <fstream>
+#include <condition_variable>
+#include <deque>
 #include <limits>
+#include <mutex>
 #include <sstream>
 
+#include <openvino/openvino.hpp>
+
+#include "cpus.h"
+#include "engine.h"
+
+const char* const kEngineName = "OpenVINO";
+
 namespace {
+
+constexpr const char* kProperties[] = {"INFERENCE_PRECISION_HINT", "PERFORMANCE_HINT", "INFERENCE_NUM_THREADS",
+                                       "NUM_STREAMS"};
 
 // Views at once: each stream has activations of its own in memory.
 constexpr int kMaxStreams = 4;
@@ -17,24 +31,61 @@ constexpr int kMaxStreams = 4;
 // How much sooner a single view must be ready with all threads than in a stream: less may be noise.
 constexpr double kClearlySooner = 0.8;
 
-// CPUs of this container: its affinity, and its cgroup's quota, version 2 or 1.
-int cpus_allowed() {
-  cpu_set_t affinity;
-  double cpus = sched_getaffinity(0, sizeof affinity, &affinity) == 0 ? CPU_COUNT(&affinity) : 1;
-  std::string quota, period;
-  std::ifstream("/sys/fs/cgroup/cpu.max") >> quota >> period;
-  if (quota.empty()) {
-    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") >> quota;
-    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period;
-  }
-  if (!quota.empty() && quota != "max" && quota != "-1") cpus = std::min(cpus, std::stod(quota) / std::stod(period));
-  return std::max(1, static_cast<int>(std::ceil(cpus)));
+// The one rule for which view gets all threads at once: one that is alone, with nothing in work and nothing else waiting, of
+// a model for which that is clearly sooner. Any other goes into a stream, so that views never wait for each other's threads.
+constexpr bool takes_all_threads(bool is_single_sooner, size_t in_work, size_t waiting) {
+  return is_single_sooner && in_work == 0 && waiting == 1;
 }
+static_assert(takes_all_threads(true, 0, 1));
+static_assert(!takes_all_threads(false, 0, 1));
+static_assert(!takes_all_threads(true, 0, 2));
+static_assert(!takes_all_threads(true, 1, 1));
 
-}  // namespace
+class OpenvinoEngine final : public Engine {
+ public:
+  explicit OpenvinoEngine(const ModelFile& file);
+  ~OpenvinoEngine() override;
 
-Engine::Engine(const std::filesystem::path& file, const ov::Shape& shape, const ov::AnyMap& properties)
-    : shape_(shape) {
+  void infer(View view) override;
+  size_t view_bytes() const override { return view_bytes_; }
+  size_t classes() const override { return classes_; }
+  std::string description() const override { return description_; }
+
+ private:
+  // A place for one view in work.
+  struct Slot {
+    ov::InferRequest request;
+    View view;
+    bool is_busy = false;
+  };
+
+  std::unique_ptr<Slot> new_slot(ov::CompiledModel& model);
+  Slot* free_slot();
+  void feed();
+  void start(Slot& slot);
+  void finish(Slot& slot, const float* output, const std::string& error);
+  double seconds(Slot& slot);
+
+  ov::Shape shape_;
+  ov::element::Type type_;
+  size_t view_bytes_ = 0;
+  size_t classes_ = 0;
+  std::string description_;
+  bool is_single_sooner_ = false;
+  std::vector<std::unique_ptr<Slot>> streams_;
+  std::unique_ptr<Slot> single_;
+
+  std::mutex mutex_;  // of what follows, and of is_busy
+  std::condition_variable idle_;
+  std::deque<View> queue_;
+  size_t busy_ = 0;
+};
+
+OpenvinoEngine::OpenvinoEngine(const ModelFile& file) : shape_(file.shape.begin(), file.shape.end()) {
+  ov::AnyMap properties;
+  for (const auto* name : kProperties) {
+    if (const auto found = file.parameters.find(name); found != file.parameters.end()) properties[name] = found->second;
+  }
   const auto threads = properties.count("INFERENCE_NUM_THREADS")
                            ? std::stoi(properties.at("INFERENCE_NUM_THREADS").as<std::string>())
                            : cpus_allowed();
@@ -47,7 +98,7 @@ Engine::Engine(const std::filesystem::path& file, const ov::Shape& shape, const 
       {"ENABLE_CPU_PINNING", false},
   });
   ov::Core core;
-  auto model = core.read_model(file);
+  auto model = core.read_model(file.path);
   // One view at a time, its shape known: docs/engines.md has the figures.
   model->reshape(ov::PartialShape(shape_));
   auto several = core.compile_model(model, "CPU", chosen);
@@ -76,7 +127,7 @@ Engine::Engine(const std::filesystem::path& file, const ov::Shape& shape, const 
   description_ = text.str();
 }
 
-Engine::~Engine() {
+OpenvinoEngine::~OpenvinoEngine() {
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] { return busy_ == 0 && queue_.empty(); });
   lock.unlock();
@@ -91,7 +142,7 @@ Engine::~Engine() {
   wait(*single_);
 }
 
-void Engine::infer(View view) {
+void OpenvinoEngine::infer(View view) {
   {
     std::lock_guard lock(mutex_);
     queue_.push_back(std::move(view));
@@ -99,14 +150,14 @@ void Engine::infer(View view) {
   feed();
 }
 
-std::unique_ptr<Engine::Slot> Engine::new_slot(ov::CompiledModel& model) {
+std::unique_ptr<OpenvinoEngine::Slot> OpenvinoEngine::new_slot(ov::CompiledModel& model) {
   auto slot = std::make_unique<Slot>();
   slot->request = model.create_infer_request();
   return slot;
 }
 
 // Seconds of one inference of a black view.
-double Engine::seconds(Slot& slot) {
+double OpenvinoEngine::seconds(Slot& slot) {
   std::vector<unsigned char> view(view_bytes_);
   slot.request.set_input_tensor(ov::Tensor(type_, shape_, view.data()));
   const auto began = std::chrono::steady_clock::now();
@@ -115,7 +166,7 @@ double Engine::seconds(Slot& slot) {
 }
 
 // Where the first view of the queue can go now.
-Engine::Slot* Engine::free_slot() {
+OpenvinoEngine::Slot* OpenvinoEngine::free_slot() {
   if (single_->is_busy) return nullptr;
   if (takes_all_threads(is_single_sooner_, busy_, queue_.size())) return single_.get();
   for (auto& stream : streams_) {
@@ -125,7 +176,7 @@ Engine::Slot* Engine::free_slot() {
 }
 
 // Starts as many views as there is room for.
-void Engine::feed() {
+void OpenvinoEngine::feed() {
   for (;;) {
     Slot* slot = nullptr;
     {
@@ -144,7 +195,7 @@ void Engine::feed() {
   }
 }
 
-void Engine::start(Slot& slot) {
+void OpenvinoEngine::start(Slot& slot) {
   try {
     // OpenVINO has no tensor of constant memory, and does not write to an input.
     slot.request.set_input_tensor(ov::Tensor(type_, shape_, const_cast<void*>(slot.view.pixels)));
@@ -165,7 +216,7 @@ void Engine::start(Slot& slot) {
 }
 
 // Hands the output over, and frees the slot after that, since the output is in it.
-void Engine::finish(Slot& slot, const float* output, const std::string& error) {
+void OpenvinoEngine::finish(Slot& slot, const float* output, const std::string& error) {
   slot.view.done(output, error);
   slot.view = {};
   std::lock_guard lock(mutex_);
@@ -173,3 +224,7 @@ void Engine::finish(Slot& slot, const float* output, const std::string& error) {
   --busy_;
   if (busy_ == 0 && queue_.empty()) idle_.notify_all();
 }
+
+}  // namespace
+
+std::unique_ptr<Engine> load_engine(const ModelFile& file) { return std::make_unique<OpenvinoEngine>(file); }
