@@ -39,6 +39,9 @@ _LOOKED_INTO = {*_INDEXED, "matroska"}
 """Containers whose headers may prove right, so that not all packets are read."""
 
 _HEAD_PACKETS = 64
+_MOST_FPS = 100_000.0
+"""A rate that is wrong: the fastest cameras' files say less."""
+
 _FIRST_KEYFRAME, _HEADERS_BYTES = 1000, 4096
 _WHOLE_INDEX = 20_000
 """Entries of an index that are all looked at; of more, runs of `_RUN` that are spread over it."""
@@ -56,7 +59,7 @@ def read_timeline(
 
     Raises:
         OverLimit: the video is too long, or has too many frames.
-        UndecodableVideo: there is no picture.
+        UndecodableVideo: there is no picture, or none is shown for any time.
     """
     clock = _clock(container, stream)
     found = _by_index(container, stream, file, span, clock) or _by_both_ends(container, stream, clock, limits)
@@ -64,6 +67,8 @@ def read_timeline(
         found = timeline.read(_all(container, stream, limits), clock)
     if found is None:
         raise UndecodableVideo("there is no picture in the file")
+    if found.fps > _MOST_FPS:
+        raise UndecodableVideo("its pictures are shown for no time at all")
     duration_s = (found.end - found.start) * clock.time_base_s
     if duration_s > limits.max_duration_s:
         raise OverLimit(f"{duration_s:.0f} s long; CLIPLANE_MAX_DURATION_S={limits.max_duration_s:.0f}")
