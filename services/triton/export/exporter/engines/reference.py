@@ -36,7 +36,10 @@ def find_weights(folder: Path, cache: Path, checkpoint: Path | None) -> Path:
         return checkpoint
     file = kept_weights(cache, about["sha256"], about["source"])
     if file is None:
-        raise NoReference(f"the weights of {folder.name} are not in .weights: give CHECKPOINT={about['source']}")
+        raise NoReference(
+            f"the weights of {folder.name} are not in .weights: bring it anew (make model), or, of a file, "
+            f"give CHECKPOINT={about['source']}"
+        )
     return file
 
 
