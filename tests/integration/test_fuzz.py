@@ -161,6 +161,7 @@ def test_mutants_kill_nothing_hang_nothing_and_call_nobody(ready: Stack, listene
                 "undecodable-video",
                 "unsupported-codec",
                 "over-limit",
+                "decoder-out-of-memory",
                 "decoder-crashed",
             ), f"mutant {number}: {answer.status_code} {answer.text}"
             return kind, time.monotonic() - began

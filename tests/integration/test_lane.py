@@ -87,9 +87,9 @@ def test_a_worn_decoder_is_replaced_before_the_next_request_comes(
 
 
 def test_a_file_that_changes_while_it_is_read_is_answered_or_refused(lane: Lane, tmp_path: Path) -> None:
+    video, path = media.clip("zoom_in", frames=300, width=320, height=240), tmp_path / "video"
     for harm in (b"", b"garbage" * 10_000):
-        path = tmp_path / "video"
-        path.write_bytes(media.clip("zoom_in", frames=300, width=640, height=480))
+        path.write_bytes(video)
         events = classify(lane, dataclasses.replace(job(path), views=10))
         assert next(events).name == "video"
         with path.open("r+b") as file:
