@@ -33,8 +33,14 @@ def test_code_and_links_stay_whole() -> None:
     assert max(map(len, folded.split("\n"))) <= WIDTH
 
 
-@pytest.mark.parametrize(
-    "page", ["docs/benchmarks.md", "docs/shrinking.md", "README.md", "CONTRIBUTING.md", "docs/README.md"]
-)
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    *(str(p.relative_to(REPOSITORY)) for p in REPOSITORY.glob("docs/**/*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_pages_keep_to_the_width(page: str) -> None:
     assert not too_long((REPOSITORY / page).read_text())
