@@ -6,6 +6,7 @@ No frame is decoded here.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -39,6 +40,8 @@ LIBRARY_ERRORS = (av.FFmpegError, ValueError, ArithmeticError, OSError)
 """What PyAV raises over a broken file. ValueError is its own, for numbers and codecs that FFmpeg let pass."""
 
 
+_ROOM_BYTES = 32 << 20
+
 SHORTAGES = (MemoryError, BlockingIOError)
 """What of these is no fault of the file: there was no memory, or no thread (FFmpeg: ENOMEM, EAGAIN)."""
 
@@ -48,10 +51,20 @@ def until_it_breaks() -> Iterator[None]:
     """What the file is cut off with ends the block, without an error; a shortage does not."""
     try:
         yield
-    except SHORTAGES:
-        raise
+    except SHORTAGES as exc:
+        if isinstance(exc, BlockingIOError) or _is_short_of_memory():
+            raise
     except LIBRARY_ERRORS:
         pass
+
+
+def _is_short_of_memory() -> bool:
+    """FFmpeg says so too of a packet that claims more bytes than there can be; then there is room for others."""
+    try:
+        mmap.mmap(-1, _ROOM_BYTES).close()
+    except (MemoryError, OSError):
+        return True
+    return False
 
 
 def silence() -> None:
