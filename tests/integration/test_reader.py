@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cliplane.decoder.container import silence
 from cliplane.decoder.reader import load_reader
+from cliplane.errors import UndecodableVideo
 from cliplane.settings import Settings
 
 from tests import media
@@ -87,3 +88,17 @@ def test_a_seek_goes_no_further_back_than_to_the_keyframe(tmp_path: Path, contai
         assert [number for number, _ in video.frames([0, 95], 64, 48)] == [0, 95]
         assert video.decoded <= 10
     video.close()
+
+
+def test_a_packet_that_claims_absurd_bytes_is_the_file_s_fault_and_no_shortage(tmp_path: Path) -> None:
+    """FFmpeg says ENOMEM of it, as of a decoder that has no memory, which is told as a 503."""
+    silence()
+    path = tmp_path / "video"
+    whole = media.encode(media.moving_camera("static", frames=3, width=64, height=64), container="ivf", codec="libvpx")
+    path.write_bytes(whole[:32] + b"\xf0\xff\xff\xff" + whole[36:])
+    with pytest.raises(UndecodableVideo) as caught:
+        read(path, [0])
+    cause: BaseException | None = caught.value
+    while cause is not None:
+        assert not isinstance(cause, MemoryError)
+        cause = cause.__cause__ or cause.__context__

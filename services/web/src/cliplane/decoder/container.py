@@ -59,7 +59,7 @@ def until_it_breaks() -> Iterator[None]:
 
 
 def _is_short_of_memory() -> bool:
-    """FFmpeg says so too of a packet that claims more bytes than there can be; then there is room for others."""
+    """FFmpeg says so too of what claims more bytes than there can be; then there is room for others."""
     try:
         mmap.mmap(-1, _ROOM_BYTES).close()
     except (MemoryError, OSError):
@@ -115,7 +115,11 @@ def open_container(file: int, span: Span | None, limits: Limits) -> tuple[InputC
         os.lseek(file, 0, os.SEEK_SET)  # where an earlier opening has left it
         container = av.open(url, format=format_, options=options)
     except LIBRARY_ERRORS as exc:
-        raise UndecodableVideo("the container's headers cannot be read") from exc
+        if not isinstance(exc, MemoryError) or _is_short_of_memory():
+            raise UndecodableVideo("the container's headers cannot be read") from exc
+        container = None
+    if container is None:  # not from its MemoryError: nothing was short
+        raise UndecodableVideo("the container's headers claim more than there can be")
     try:
         return container, _checked(container, name, allowed, limits)
     except BaseException:
