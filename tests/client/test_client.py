@@ -202,7 +202,7 @@ def test_exit_codes_say_what_happened(clip: Path, tmp_path: Path) -> None:
     done = cliplane("classify", clip, tmp_path / "text.mp4", tmp_path / "missing.mp4", "--json")
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 1
-    assert b"not a video container" in done.stderr
+    assert b"no container that is known here" in done.stderr
     assert b"missing.mp4" in done.stderr
     assert cliplane("classify").returncode == 2
     assert cliplane("classify", clip, "--views", "none").returncode == 2
