@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cliplane.tls import make
 
 from tests.integration.conftest import PROJECT, docker
 
@@ -49,6 +51,16 @@ def host(
         check=False,
         timeout=180,
     )
+
+
+@contextlib.contextmanager
+def another_checkout() -> Iterator[Path]:
+    """As much of one as `make up` needs; in the repository, for Docker is to find it."""
+    with tempfile.TemporaryDirectory(dir=REPOSITORY) as folder:
+        for part in ("host", "compose.yaml", ".env.example", "services/triton/models"):
+            (Path(folder) / part).parent.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["cp", "-R", REPOSITORY / part, Path(folder) / part], check=True)
+        yield Path(folder)
 
 
 def containers(project: str) -> list[str]:
@@ -109,15 +121,46 @@ def test_it_prints_the_address_and_a_second_one_on_that_port_or_of_that_name_lea
     assert port in refused.stderr
     assert "already allocated" in refused.stderr or "something else listens" in refused.stderr
     assert not containers(other)
-    with tempfile.TemporaryDirectory(dir=REPOSITORY) as folder:
-        for part in ("host", "compose.yaml", ".env.example", "services/triton/models"):
-            (Path(folder) / part).parent.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["cp", "-R", REPOSITORY / part, Path(folder) / part], check=True)
-        taken = up(project, Path(folder))
+    with another_checkout() as checkout:
+        taken = up(project, checkout)
     assert taken.returncode == 1
     assert f"a stack of this name was started from {REPOSITORY}" in taken.stderr
     again = up(project, HTTP_PORT=port)  # the one that runs is in nobody's way
     assert again.returncode == 0, again.stderr
+
+
+def test_a_self_signed_pair_is_made_once_and_kept(project: str) -> None:
+    with another_checkout() as checkout:
+        done = up(project, checkout, TLS="self-signed")
+        assert done.returncode == 0, done.stderr
+        ready, said = done.stdout.splitlines()
+        assert ready.startswith("ready: https://127.0.0.1:")
+        first = checkout / "keys/self-signed.crt"
+        command = ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", str(first)]
+        fingerprint = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("=")[1].strip()
+        assert said.endswith(f"SHA-256 {fingerprint}")
+        key = (checkout / "keys/self-signed.key").stat()
+        assert (key.st_uid, key.st_gid, key.st_mode & 0o777) == (10002, 10000, 0o400)
+        assert up(project, checkout, TLS="self-signed").stdout.splitlines()[-1] == said
+
+
+def test_a_pair_that_cannot_be_is_named_before_anything_starts(project: str) -> None:
+    with tempfile.TemporaryDirectory(dir=REPOSITORY) as folder:
+        Path(folder).chmod(0o755)
+        for name in ("one", "other"):
+            Path(folder, name).mkdir()
+            make(Path(folder, name), ["localhost"])
+            Path(folder, name, "self-signed.key").chmod(0o440)
+        certificate, key = f"{folder}/one/self-signed.crt", f"{folder}/other/self-signed.key"
+        for files, words in (
+            ({"TLS_CERT": certificate}, "TLS_CERT and TLS_KEY: both or neither"),
+            ({"TLS_CERT": f"{folder}/none", "TLS_KEY": key}, f"TLS_CERT='{folder}/none': there is no such file"),
+            ({"TLS_CERT": certificate, "TLS_KEY": key}, f"TLS_KEY='{key}': not the key of TLS_CERT='{certificate}'"),
+        ):
+            done = up(project, **files)
+            assert done.returncode == 2
+            assert done.stderr.splitlines()[-2].startswith(words)
+            assert not containers(project)
 
 
 @pytest.mark.parametrize(("cpus", "threads"), [("0.5", 1), ("1", 1), ("1.5", 2), ("2", 2)])

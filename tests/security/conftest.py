@@ -20,8 +20,9 @@ from typing import Any
 
 import httpx
 import pytest
-from cliplane.front import nginx_settings
+from cliplane.front import nginx_server, nginx_settings
 from cliplane.settings import read_settings
+from cliplane.tls import Pair
 
 CONFIGURATION = Path(__file__).parents[2] / "nginx"
 
@@ -80,7 +81,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 class Front:
     """One nginx."""
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, pair: Pair | None = None, **settings: object) -> None:
+        self.scheme = "https" if pair else "http"
         self.folder, self.spool = folder, folder / "spool"
         self.spool.mkdir()
         self.spool.chmod(0o777)
@@ -96,6 +98,7 @@ class Front:
         settings = {"spool_bytes": 10**12} | settings  # boot.py asks the disk where nothing is set
         environ = {f"CLIPLANE_{name.upper()}": str(value) for name, value in settings.items()}
         (folder / "nginx-settings.conf").write_text(self._here(nginx_settings(read_settings(environ))))
+        (folder / "nginx-server.conf").write_text(self._here(nginx_server(pair)))
         for file in CONFIGURATION.iterdir():
             (folder / file.name).write_text(self._here(file.read_text()))
         # Not nginx's own user: the folder is the tests'.
@@ -114,6 +117,7 @@ class Front:
             " /spool;": f" {self.spool};",
             '"/keys/keys"': f'"{self.folder}/keys"',
             "/dev/stdout": f"{self.folder}/access.log",
+            "listen 127.0.0.1:8081": f"listen unix:{self.folder}/inside.sock",
             "listen 8080": f"listen 127.0.0.1:{self.port}",
             "/srv/static": str(CONFIGURATION.parent / "services/web/static"),
         }.items():
@@ -127,7 +131,7 @@ class Front:
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def post(self, content: bytes = b"body", path: str = "/v1/classify", **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -208,10 +212,10 @@ def front_with(tmp_path: Path) -> Iterator[Callable[..., Front]]:
     """Makes one with settings."""
     fronts: list[Front] = []
 
-    def make(**settings: object) -> Front:
+    def make(pair: Pair | None = None, **settings: object) -> Front:
         folder = tmp_path / str(len(fronts))
         folder.mkdir()
-        fronts.append(Front(folder, **settings))
+        fronts.append(Front(folder, pair, **settings))
         return fronts[-1]
 
     yield make

@@ -132,14 +132,22 @@ def test_only_a_trusted_proxy_names_the_client(front_with: Callable[..., Front])
         assert front.lines()[-1]["client"] == client
 
 
-def test_the_network_is_for_keys_or_an_explicit_word() -> None:
+def test_the_network_is_for_keys_and_tls_or_an_explicit_word() -> None:
     def settings(**environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [HOST / "settings"], env={"PATH": os.environ["PATH"]} | environ, capture_output=True, text=True, check=False
         )
 
-    refused = settings(HTTP_ADDRESS="0.0.0.0")
-    assert refused.returncode == 2
-    assert "CLIPLANE_REQUIRE_KEY=true" in refused.stderr
-    for environ in ({"CLIPLANE_REQUIRE_KEY": "true"}, {"INSECURE": "1"}, {"HTTP_ADDRESS": "127.0.0.1"}):
+    keys, tls = {"CLIPLANE_REQUIRE_KEY": "true"}, {"TLS": "self-signed"}
+    for environ, missing in (
+        ({}, ["CLIPLANE_REQUIRE_KEY=true", "TLS=self-signed"]),
+        (keys, ["TLS=self-signed"]),
+        (tls, ["CLIPLANE_REQUIRE_KEY=true"]),
+    ):
+        refused = settings(HTTP_ADDRESS="0.0.0.0", **environ)
+        assert refused.returncode == 2
+        lines = refused.stderr.splitlines()
+        assert len(lines) == len(missing)
+        assert all(words in line for words, line in zip(missing, lines, strict=True))
+    for environ in (keys | tls, {"INSECURE": "1"}, {"HTTP_ADDRESS": "127.0.0.1"}):
         assert settings(**{"HTTP_ADDRESS": "0.0.0.0"} | environ).returncode == 0

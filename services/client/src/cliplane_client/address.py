@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 
 import httpx
 
-from cliplane_client.errors import InvalidAddress, InvalidHeader
+from cliplane_client.errors import InvalidAddress, InvalidCertificates, InvalidHeader
 
 DEFAULT_BASE = "http://127.0.0.1:8080"
 BASE_VARIABLE = "CLIPLANE_BASE"
@@ -58,3 +60,17 @@ def request_headers(
             raise InvalidHeader("the key has characters that no header may have")
         sent["Authorization"] = f"Bearer {token}"
     return sent
+
+
+def trust(ca: Path | str | None) -> ssl.SSLContext | bool:
+    """Whom to believe that they are the server: the certificates in this file; None: as httpx does.
+
+    Raises:
+        InvalidCertificates: the file cannot be read, or has none.
+    """
+    if ca is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as exc:  # an SSLError is one
+        raise InvalidCertificates(f"{ca}: no certificates in PEM can be read from it") from exc

@@ -22,7 +22,15 @@ from rich.progress import Progress
 from cliplane_client.address import BASE_VARIABLE, DEFAULT_BASE, KEY_VARIABLE
 from cliplane_client.client import Client
 from cliplane_client.display import Answers, Outcome, complain, console, progress_bars, show_models
-from cliplane_client.errors import CannotConnect, ClientError, InvalidAddress, InvalidHeader, InvalidResponse, NotReady
+from cliplane_client.errors import (
+    CannotConnect,
+    ClientError,
+    InvalidAddress,
+    InvalidCertificates,
+    InvalidHeader,
+    InvalidResponse,
+    NotReady,
+)
 from cliplane_client.results import result
 from cliplane_client.shrinking import Shrinking, choose
 from cliplane_client.text import clean
@@ -39,9 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
     notes = console(is_for_notes=True)
     try:
         client = Client(
-            args.base, key=args.key, headers=dict(args.header), timeout_s=args.timeout, retries=args.retries
+            args.base,
+            key=args.key,
+            headers=dict(args.header),
+            ca=args.ca,
+            timeout_s=args.timeout,
+            retries=args.retries,
         )
-    except (InvalidAddress, InvalidHeader) as error:
+    except (InvalidAddress, InvalidCertificates, InvalidHeader) as error:
         complain(notes, str(error))
         return WRONG
     try:
@@ -67,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawTextHelpFormatter,
         parents=[_connection()],
     )
-    parser.set_defaults(base=None, key=None, header=[], timeout=120.0, retries=5)
+    parser.set_defaults(base=None, key=None, header=[], ca=None, timeout=120.0, retries=5)
     commands = parser.add_subparsers(required=True, metavar="classify | models | health")
 
     classify = commands.add_parser("classify", help="videos in, labels out", parents=[_connection()])
@@ -102,6 +115,9 @@ def _connection() -> argparse.ArgumentParser:
         action="append",
         metavar="'NAME: VALUE'",
         help="sent with each request; more than once",
+    )
+    options.add_argument(
+        "--ca", metavar="FILE", help="certificates to trust, in PEM (default: $SSL_CERT_FILE, or the usual)"
     )
     options.add_argument("--timeout", type=float, metavar="S", help="seconds to wait for an answer (default: 120)")
     options.add_argument("--retries", type=int, metavar="N", help="attempts more after a 503 (default: 5)")

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, TypedDict, Unpack
 import httpx
 
 from cliplane_client import results
-from cliplane_client.address import base_url, request_headers, shown
+from cliplane_client.address import base_url, request_headers, shown, trust
 from cliplane_client.answers import Bounds, Event, EventReader, body_of, problem_of, translated
 from cliplane_client.errors import CannotConnect, NoAnswer, NotReady
 
@@ -39,6 +39,8 @@ class Options(TypedDict, total=False):
     """Sent as a bearer token; of the environment where it is not given."""
     headers: Mapping[str, str] | None
     """Sent with each request."""
+    ca: Path | str | None
+    """A file of certificates in PEM that are trusted, and no others; default: those of $SSL_CERT_FILE, or the usual."""
     timeout_s: float
     """For each read and write, and for all of an answer once it has begun; default 120."""
     retries: int
@@ -52,11 +54,12 @@ class _Shared:
         *,
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
+        ca: Path | str | None = None,
         timeout_s: float = 120.0,
         retries: int = 5,
     ) -> None:
         """Raises:
-        InvalidAddress: `base`; InvalidHeader: `key` or `headers`.
+        InvalidAddress: `base`; InvalidHeader: `key` or `headers`; InvalidCertificates: `ca`.
         """
         self._url = base_url(base)
         self.base = shown(self._url)
@@ -66,7 +69,8 @@ class _Shared:
         if "Authorization" in self._headers:  # httpx would send the address's user instead
             self._url = self._url.copy_with(username="", password="")
         self._timeout_s = timeout_s
-        self._timeout = httpx.Timeout(timeout_s, connect=5.0)
+        timeout = httpx.Timeout(timeout_s, connect=5.0)
+        self._options: Any = {"base_url": self._url, "headers": self._headers, "timeout": timeout, "verify": trust(ca)}
 
     def _pause_s(self, error: Exception, attempt: int) -> float:
         """How long to wait before the next attempt: as the server wishes, else longer each time.
@@ -86,7 +90,7 @@ class Client(_Shared):
     def __init__(self, base: str | None = None, **options: Unpack[Options]) -> None:
         """`options`: see `Options`."""
         super().__init__(base, **options)
-        self._http = httpx.Client(base_url=self._url, timeout=self._timeout, headers=self._headers)
+        self._http = httpx.Client(**self._options)
 
     def __enter__(self) -> Client:
         return self
@@ -193,7 +197,7 @@ class AsyncClient(_Shared):
     def __init__(self, base: str | None = None, **options: Unpack[Options]) -> None:
         """`options`: see `Options`."""
         super().__init__(base, **options)
-        self._http = httpx.AsyncClient(base_url=self._url, timeout=self._timeout, headers=self._headers)
+        self._http = httpx.AsyncClient(**self._options)
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -29,6 +29,10 @@ class InvalidAddress(ClientError):
     """The server's address is none; it is not quoted, for it may hold a password."""
 
 
+class InvalidCertificates(ClientError):
+    """The file of trusted certificates cannot be read, or has none."""
+
+
 class InvalidHeader(ClientError):
     """A header or the key cannot be sent; its value is not quoted."""
 

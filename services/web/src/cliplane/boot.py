@@ -10,9 +10,9 @@ from pathlib import Path
 
 import structlog
 
-from cliplane import logs, sizing, spool, walls
+from cliplane import logs, sizing, spool, tls, walls
 from cliplane.cpus import available_cpus, available_memory
-from cliplane.front import nginx_settings
+from cliplane.front import nginx_server, nginx_settings
 from cliplane.region import SHM
 from cliplane.settings import SettingsError, read_settings, variable_name
 
@@ -29,6 +29,7 @@ def main() -> None:
     logs.configure("info", "boot")
     try:
         settings = read_settings()
+        pair = tls.pair()
     except SettingsError as exc:
         log.critical("settings_wrong", detail=str(exc))
         sys.exit(1)
@@ -51,6 +52,7 @@ def main() -> None:
     say = log.info if settings.spool_bytes >= spool.floor_bytes(settings) else log.warning
     say("spool", bytes=settings.spool_bytes, floor_bytes=spool.floor_bytes(settings))  # with less than that: not ready
     (RUN / "nginx-settings.conf").write_text(nginx_settings(settings))
+    (RUN / "nginx-server.conf").write_text(nginx_server(pair))
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
     os.environ["STOP_WAIT_S"] = f"{settings.request_timeout_s + STOP_MARGIN_S:.0f}"
     os.execvp("supervisord", ["supervisord", "-c", "/etc/supervisor/supervisord.conf"])

@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 
-from cliplane import sizing
+from cliplane import sizing, tls
 from cliplane.cpus import available_cpus, available_memory
 from cliplane.settings import MIB, Settings, SettingsError, read_settings, variable_name
 
@@ -42,6 +42,8 @@ def main() -> None:
     try:
         settings = read_settings()
         check_address(settings)
+        if pair := tls.pair():
+            tls.check(pair)
         sizing.check(settings, available_memory(), os.environ.get("SHM_SIZE", ""))
     except SettingsError as exc:
         print(exc, file=sys.stderr)

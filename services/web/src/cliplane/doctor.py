@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cliplane import sizing
+from cliplane import sizing, tls
 from cliplane.cpus import available_cpus, available_memory
 from cliplane.decoder import landlock
 from cliplane.region import SHM, TRITON_MARKER
@@ -21,7 +21,7 @@ from cliplane.settings import MIB, Settings, read_settings
 
 GROUP = 10000
 SPOOL = Path("/spool")
-WEB = ("127.0.0.1", 8080)
+WEB = ("127.0.0.1", 8081)
 
 Finding = tuple[str, str, str, str, str]
 
@@ -86,6 +86,16 @@ def findings(
     yield verdict, "spool", f"{room} MiB are free", f"{upload} MiB if every upload is the largest", command
 
 
+def certificate(pair: tls.Pair | None) -> Iterator[Finding]:
+    """How long the certificate holds, where there is one."""
+    if not pair:
+        return
+    left = int((pair.ends_at() - time.time()) // (24 * 3600))
+    verdict = "ok" if left >= 14 else "warn" if left >= 0 else "FAIL"
+    command = "renew it, then: docker compose restart web"
+    yield verdict, "certificate", f"{left} days are left", "14 days", command
+
+
 def models() -> Iterator[Finding]:
     """Each model that is served. Which of them are missing the host knows, which has their folders."""
     try:
@@ -125,7 +135,7 @@ def _ask(path: str) -> tuple[int, Any]:
 
 def main() -> None:
     settings = read_settings()
-    for part in (findings(settings), models(), round_trip()):
+    for part in (findings(settings), certificate(tls.pair()), models(), round_trip()):
         for row in part:
             print("\x1f".join(" ".join(field.split()) for field in row))
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 from cliplane.settings import GRACEFUL_MARGIN_S, Settings
+from cliplane.tls import Pair
 
 LEAST_BYTES_PER_S = 1024
+
+HSTS_S = 365 * 24 * 3600
 
 KEYS = "/keys/keys"
 """The file of API keys, by `make key`."""
@@ -31,6 +34,27 @@ def nginx_settings(settings: Settings) -> str:
             *_map("1", "$cliplane_max_upload", {}, str(settings.max_upload_bytes)),
             *_hosts(_listed(settings.allowed_hosts)),
             *_origins(_listed(settings.cors_origins)),
+            "",
+        ]
+    )
+
+
+def nginx_server(pair: Pair | None) -> str:
+    """Directives for nginx's one `server` block: where it listens, and the certificate that it shows."""
+    if not pair:
+        return 'listen 8080 default_server;\nset $cliplane_hsts "";\n'
+    # A browser that was told so for a certificate it does not trust would not let its user go on (RFC 6797, 12.1).
+    hsts = f"max-age={HSTS_S}" if pair.is_given else ""
+    return "\n".join(
+        [
+            "listen 8080 ssl default_server;",
+            f"ssl_certificate {pair.certificate};",
+            f"ssl_certificate_key {pair.key};",
+            "ssl_protocols TLSv1.2 TLSv1.3;",
+            "ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;",  # of TLS 1.2; 1.3 has none to leave out
+            "ssl_session_cache shared:tls:1m;",
+            "ssl_session_tickets off;",
+            f'set $cliplane_hsts "{hsts}";',
             "",
         ]
     )
