@@ -130,7 +130,7 @@ def test_an_error_is_told_in_words_with_what_to_do(page: Page, tmp_path: Path) -
     page.set_input_files("#files", path)
     page.get_by_role("button", name="Classify").click()
     expect(page.locator(".status.error")).to_contain_text("no container that is known here")
-    expect(page.locator(".status.error")).to_contain_text("Choose an MP4")
+    expect(page.locator(".status.error")).to_contain_text("Choose a video file: MP4")
     shoot(page, "error")
 
 
