@@ -44,6 +44,7 @@ class Upstream(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     def __init__(self, path: Path) -> None:
         self.seen: list[dict[str, str]] = []
         self.answer_bytes = self.answered = 0
+        self.first_event = b""  # sent, if any, before `may_answer`, and the rest after it
         self.may_answer = threading.Event()
         self.may_answer.set()
         super().__init__(str(path), _Handler)
@@ -65,7 +66,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.seen.append(headers)
         path = headers.get("x-spool-path")
         size = os.path.getsize(path) if path else None
+        if self.server.first_event:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("X-Accel-Buffering", "no")
+            self.end_headers()
+            self.wfile.write(self.server.first_event)
         self.server.may_answer.wait(30)
+        if self.server.first_event:
+            return
         body = json.dumps({"headers": headers, "size": size}).encode().ljust(self.server.answer_bytes)
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -97,8 +106,9 @@ class Front:
         (folder / "refusals.sock").chmod(0o777)
         settings = {"spool_bytes": 10**12} | settings  # boot.py asks the disk where nothing is set
         environ = {f"CLIPLANE_{name.upper()}": str(value) for name, value in settings.items()}
-        (folder / "nginx-settings.conf").write_text(self._here(nginx_settings(read_settings(environ))))
-        (folder / "nginx-server.conf").write_text(self._here(nginx_server(pair)))
+        read = read_settings(environ)
+        (folder / "nginx-settings.conf").write_text(self._here(nginx_settings(read)))
+        (folder / "nginx-server.conf").write_text(self._here(nginx_server(pair, read.path_prefix)))
         for file in CONFIGURATION.iterdir():
             (folder / file.name).write_text(self._here(file.read_text()))
         # Not nginx's own user: the folder is the tests'.

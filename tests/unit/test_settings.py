@@ -26,6 +26,9 @@ def test_settings_have_defaults_and_are_read() -> None:
         ("CLIPLANE_READER", "vlc"),
         ("CLIPLANE_CONTAINERS", "mp4,m3u8"),
         ("CLIPLANE_INFER_TIMEOUT_S", "600"),
+        ("CLIPLANE_PATH_PREFIX", "video"),
+        ("CLIPLANE_PATH_PREFIX", "/video/"),
+        ("CLIPLANE_PATH_PREFIX", "/a;b"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:

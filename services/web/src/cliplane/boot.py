@@ -52,7 +52,7 @@ def main() -> None:
     say = log.info if settings.spool_bytes >= spool.floor_bytes(settings) else log.warning
     say("spool", bytes=settings.spool_bytes, floor_bytes=spool.floor_bytes(settings))  # with less than that: not ready
     (RUN / "nginx-settings.conf").write_text(nginx_settings(settings))
-    (RUN / "nginx-server.conf").write_text(nginx_server(pair))
+    (RUN / "nginx-server.conf").write_text(nginx_server(pair, settings.path_prefix))
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
     os.environ["STOP_WAIT_S"] = f"{settings.request_timeout_s + STOP_MARGIN_S:.0f}"
     os.execvp("supervisord", ["supervisord", "-c", "/etc/supervisor/supervisord.conf"])

@@ -39,25 +39,35 @@ def nginx_settings(settings: Settings) -> str:
     )
 
 
-def nginx_server(pair: Pair | None) -> str:
-    """Directives for nginx's one `server` block: where it listens, and the certificate that it shows."""
+def nginx_server(pair: Pair | None, path_prefix: str = "") -> str:
+    """Directives for nginx's one `server` block: where it listens, the certificate that it shows, its path's prefix."""
+    return "\n".join([*_listening(pair), *_without(path_prefix), ""])
+
+
+def _listening(pair: Pair | None) -> list[str]:
     if not pair:
-        return 'listen 8080 default_server;\nset $cliplane_hsts "";\n'
+        return ["listen 8080 default_server;", 'set $cliplane_hsts "";']
     # A browser that was told so for a certificate it does not trust would not let its user go on (RFC 6797, 12.1).
     hsts = f"max-age={HSTS_S}" if pair.is_given else ""
-    return "\n".join(
-        [
-            "listen 8080 ssl default_server;",
-            f"ssl_certificate {pair.certificate};",
-            f"ssl_certificate_key {pair.key};",
-            "ssl_protocols TLSv1.2 TLSv1.3;",
-            "ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;",  # of TLS 1.2; 1.3 has none to leave out
-            "ssl_session_cache shared:tls:1m;",
-            "ssl_session_tickets off;",
-            f'set $cliplane_hsts "{hsts}";',
-            "",
-        ]
-    )
+    return [
+        "listen 8080 ssl default_server;",
+        f"ssl_certificate {pair.certificate};",
+        f"ssl_certificate_key {pair.key};",
+        "ssl_protocols TLSv1.2 TLSv1.3;",
+        "ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;",  # of TLS 1.2; 1.3 has none to leave out
+        "ssl_session_cache shared:tls:1m;",
+        "ssl_session_tickets off;",
+        f'set $cliplane_hsts "{hsts}";',
+    ]
+
+
+def _without(prefix: str) -> list[str]:
+    """Takes the prefix away before anything looks at the path; what comes without it is answered as well."""
+    if not prefix:
+        return []
+    path = re.escape(prefix)
+    # To nginx a rewritten path is an internal one, for which the errors' own addresses are open.
+    return [f'rewrite "^{path}$" {prefix}/ permanent;', rf'rewrite "^{path}(/(?!\.problem/).*)$" $1;']
 
 
 def _uploads(settings: Settings) -> list[str]:

@@ -28,6 +28,7 @@ GRACEFUL_MARGIN_S = 5
 
 _HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9.-]+")
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?")
+_PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 _ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]+)?")
 
 
@@ -84,6 +85,7 @@ class Settings:
         "", "hosts this stack answers as, beside addresses and names without a dot (*: any); another gets 421"
     )
     cors_origins: str = _setting("", "origins whose pages may ask and read, e.g. https://app.example.com (*: any)")
+    path_prefix: str = _setting("", "answer below this path too, e.g. /video: for a gateway that does not take it away")
     log_level: str = _setting("info", "debug, info, warning or error")
 
     @property
@@ -145,6 +147,10 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         for name in filter(None, map(str.strip, getattr(settings, setting).split(","))):
             if not form.fullmatch(name):
                 raise SettingsError(f"{variable_name(setting)}: {name!r} is not of the form {form.pattern}")
+    if not _PREFIX.fullmatch(settings.path_prefix):
+        raise SettingsError(
+            f"{variable_name('path_prefix')}={settings.path_prefix!r}: a path such as /video, without a / at its end"
+        )
     least = max(settings.lanes, 1) * settings.max_upload_bytes
     if 0 < settings.spool_bytes < least:
         raise SettingsError(

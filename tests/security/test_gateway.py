@@ -1,0 +1,134 @@
+"""Behind a gateway: nginx with examples/gateway/nginx.conf before the front, which answers below a path."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from cliplane_client import Client, InvalidResponse
+
+from tests.security.conftest import Front, answer_of, wait_until
+from tests.security.test_tls import pair_in
+from tests.security.test_uploads import promised_bytes
+
+EXAMPLE = Path(__file__).parents[2] / "examples/gateway/nginx.conf"
+PREFIX = "/video"
+
+
+@pytest.fixture
+def front(front_with: Callable[..., Front]) -> Front:
+    return front_with(path_prefix=PREFIX, trusted_proxies="127.0.0.0/8", max_upload_bytes=20_000_000)
+
+
+class Gateway:
+    """The example's server, at a port and with a certificate of the test's."""
+
+    def __init__(self, folder: Path, front: Front) -> None:
+        folder.mkdir()
+        self.pair = pair_in(folder / "pair")
+        self.trusted = ssl.create_default_context(cafile=self.pair.certificate)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        text = EXAMPLE.read_text()
+        for there, here in {
+            "listen 443 ssl": f"listen 127.0.0.1:{self.port} ssl",
+            "/etc/ssl/video.example.pem": str(self.pair.certificate),
+            "/etc/ssl/private/video.example.key": str(self.pair.key),
+            "http://127.0.0.1:8080": front.base,
+        }.items():
+            assert there in text
+            text = text.replace(there, here)
+        (folder / "site.conf").write_text(text)
+        temporary = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
+        (folder / "nginx.conf").write_text(
+            f"daemon off; user root; pid {folder}/pid; error_log {folder}/error.log; events {{}}"
+            f"http {{ client_body_temp_path {folder}/body; {temporary} access_log off; include {folder}/site.conf; }}"
+        )
+        self.process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"])
+        wait_until(self._listens, what="the gateway")
+        self.base = f"https://127.0.0.1:{self.port}{PREFIX}"
+
+    def _listens(self) -> bool:
+        assert self.process.poll() is None
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def connect(self) -> ssl.SSLSocket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        return self.trusted.wrap_socket(connection, server_hostname="localhost")
+
+
+@pytest.fixture
+def gateway(front: Front, tmp_path: Path) -> Iterator[Gateway]:
+    found = Gateway(tmp_path / "gateway", front)
+    yield found
+    found.process.terminate()
+    found.process.wait(20)
+
+
+def begun(length: int) -> bytes:
+    return b"POST %s/v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (PREFIX.encode(), length)
+
+
+def test_pages_documents_and_answers_are_below_the_prefix(gateway: Gateway) -> None:
+    with httpx.Client(verify=gateway.trusted, timeout=60) as http:
+        for path in ("/", "/docs", "/app.js", "/readyz", "/v1/models", "/openapi.json"):
+            assert http.get(gateway.base + path).status_code == 200, path
+        bare = http.get(gateway.base)
+        assert (bare.status_code, bare.headers["location"]) == (301, f"{PREFIX}/")
+        assert http.get(f"{gateway.base}/.problem/bad-request").status_code == 404
+        assert http.get(f"{gateway.base}/v1/classify").json()["type"] == "urn:cliplane:problem:method-not-allowed"
+        answer = http.post(f"{gateway.base}/v1/classify?top=3", content=bytes(2_000_000))
+        assert answer.json()["size"] == 2_000_000
+
+
+def test_it_is_answered_without_the_prefix_too_and_below_no_other(front: Front) -> None:
+    for path, status in {"/livez": 200, "/video/livez": 200, "/videos/livez": 404, "/other/livez": 404}.items():
+        assert httpx.get(front.base + path).status_code == status, path
+
+
+def test_a_body_is_streamed(front: Front, gateway: Gateway) -> None:
+    with gateway.connect() as connection:
+        connection.sendall(begun(1_000_000) + bytes(500_000))
+        wait_until(lambda: promised_bytes(front) == 1_000_000, what="the upload, which is not whole")
+        connection.sendall(bytes(500_000))
+        assert answer_of(connection).status == 200
+
+
+def test_a_body_that_is_too_large_is_refused_by_the_stack_s_own_problem(gateway: Gateway) -> None:
+    with gateway.connect() as connection:
+        connection.sendall(begun(30_000_000))
+        answer = answer_of(connection)
+    assert answer.status == 413
+    assert answer.problem() == "body-too-large"
+
+
+def test_an_event_comes_through_as_it_happens(front: Front, gateway: Gateway) -> None:
+    front.lanes.first_event = b"event: video\ndata: {}\n\n"
+    front.lanes.may_answer.clear()
+    try:
+        url = f"{gateway.base}/v1/classify"
+        # Less than the stand-in waits: what was held up would come when it is tired of it.
+        with httpx.stream("POST", url, content=b"v", verify=gateway.trusted, timeout=20) as answer:
+            assert answer.headers["content-type"] == "text/event-stream"
+            assert b"event: video" in next(answer.iter_bytes())
+    finally:
+        front.lanes.may_answer.set()
+
+
+def test_the_gateway_says_who_the_client_is_and_not_the_client(front: Front, gateway: Gateway) -> None:
+    httpx.get(f"{gateway.base}/livez", verify=gateway.trusted, headers={"X-Forwarded-For": "203.0.113.9"})
+    wait_until(lambda: bool(front.lines()), what="the access line")
+    assert front.lines()[-1]["client"] == "127.0.0.1"
+
+
+def test_the_client_s_base_may_have_a_path(gateway: Gateway) -> None:
+    """Behind the front is a stand-in: to be told that it is no Cliplane's is to have reached it."""
+    with Client(gateway.base, ca=gateway.pair.certificate, retries=0) as client, pytest.raises(InvalidResponse):
+        client.health()
