@@ -28,9 +28,10 @@ from cliplane.errors import BadQuery, ClientGone, CliplaneError, DecoderCrashed,
 from cliplane.findings import Findings
 from cliplane.lane import Lane
 from cliplane.media import Span
+from cliplane.model_spec import ModelSpec
 from cliplane.sampling import split_views
 from cliplane.schedule import Call, Schedule
-from cliplane.triton import ModelSpec, Probabilities
+from cliplane.triton import Probabilities
 
 AUTO: Literal["auto"] = "auto"
 AUTO_VIEWS = 10

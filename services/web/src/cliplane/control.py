@@ -16,11 +16,12 @@ from cliplane import metrics, sizing, spool
 from cliplane.cpus import available_cpus, available_memory
 from cliplane.decoder import landlock
 from cliplane.errors import TritonUnavailable
+from cliplane.model_spec import ModelSpec
 from cliplane.patience import Patience
 from cliplane.readiness import Readiness
 from cliplane.region import SHM
 from cliplane.statistics import TritonStatistics
-from cliplane.triton import ModelSpec, Triton
+from cliplane.triton import Triton
 
 blueprint = Blueprint("control", __name__)
 

@@ -26,9 +26,10 @@ from cliplane.errors import (
     SharedMemoryTooSmall,
     TritonUnavailable,
 )
+from cliplane.model_spec import ModelSpec
 from cliplane.region import SHM, TRITON_MARKER, Region, create_region
 from cliplane.settings import Settings
-from cliplane.triton import ModelSpec, Probabilities, Triton
+from cliplane.triton import Probabilities, Triton
 
 log = structlog.get_logger()
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import grpc
@@ -30,8 +29,8 @@ from cliplane.errors import (
     TritonUnavailable,
     UnknownModel,
 )
+from cliplane.model_spec import ModelSpec, read_label_descriptions, read_sampling
 from cliplane.region import TRITON_MARKER, Region
-from cliplane.sampling import Sampling
 from cliplane.under_way import CallsUnderWay
 
 SPEC_MAX_AGE_S = 2.0
@@ -46,21 +45,6 @@ SETTLE_S = 2.0
 
 Probabilities = npt.NDArray[np.float32]  # (views, classes)
 OnInferred = Callable[["Probabilities | None", "str", "CliplaneError | None"], None]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """What the model repository says of a model."""
-
-    name: str
-    version: str
-    description: str
-    input_name: str
-    output_name: str
-    max_batch_size: int
-    sampling: Sampling
-    labels: tuple[str, ...]
-    label_descriptions: Mapping[str, str]  # by label; parameter `description.LABEL`
 
 
 class Triton:
@@ -119,12 +103,8 @@ class Triton:
         Raises:
             TritonUnavailable: Triton does not answer.
         """
-        try:
-            index = self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S)
-        except InferenceServerException as exc:
-            _translate(exc)
         specs = []
-        for name in sorted({model.name for model in index.models if model.state == "READY"}):
+        for name in sorted({model.name for model in self._index() if model.state == "READY"}):
             with contextlib.suppress(UnknownModel, NotAVideoModel):  # it may have gone in between
                 specs.append(self.spec(name))
         return specs
@@ -163,41 +143,23 @@ class Triton:
 
     def _raise_not_ready(self, name: str) -> NoReturn:
         """The repository's index says whether there is such a model; a server that starts or ends unloads all."""
-        try:
-            index = self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S)
-        except InferenceServerException as exc:
-            _translate(exc)
-        if any(model.name == name for model in index.models):
+        if any(model.name == name for model in self._index()):
             raise NotReady(f"model {name!r} is not loaded")
         raise UnknownModel(f"model {name!r} is not in the repository")
+
+    def _index(self) -> list[Any]:
+        """What the repository holds, loaded or not: a `ModelIndex` of Triton's gRPC protocol each."""
+        try:
+            return list(self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S).models)
+        except InferenceServerException as exc:
+            _translate(exc)
 
     def _read_spec(self, name: str, version: str, config: model_config_pb2.ModelConfig) -> ModelSpec:
         parameters = {key: value.string_value for key, value in config.parameters.items()}
         try:
-            clip_length, height, width, channels = config.input[0].dims
-            if channels != 3 or config.input[0].data_type != model_config_pb2.TYPE_UINT8:
+            if config.input[0].data_type != model_config_pb2.TYPE_UINT8:
                 raise ValueError("its input is not UINT8 (T, H, W, 3)")
-            sampling = Sampling(
-                clip_length=clip_length,
-                temporal_stride=int(parameters["temporal_stride"]),
-                short_side=int(parameters["short_side"]),
-                crop_height=height,
-                crop_width=width,
-                clips=int(parameters["clips"]),
-                crops=int(parameters["crops"]),
-                frame_rate=float(parameters.get("frame_rate", 0)),
-                fit=parameters.get("fit", "short_side"),
-                mode=parameters.get("mode", "stride"),
-                pixels=parameters.get("pixels", "square"),
-            )
-            if not 0 <= sampling.frame_rate <= 1000:
-                raise ValueError("its frame_rate is not from 0 to 1000")
-            if sampling.fit not in ("short_side", "square"):
-                raise ValueError("its fit is neither short_side nor square")
-            if sampling.mode not in ("stride", "uniform", "segments"):
-                raise ValueError("its mode is none of stride, uniform, segments")
-            if sampling.pixels not in ("square", "stored"):
-                raise ValueError("its pixels are neither square nor stored")
+            sampling = read_sampling(parameters, config.input[0].dims)
             (class_count,) = config.output[0].dims
         except (KeyError, ValueError, IndexError) as exc:
             raise NotAVideoModel(f"model {name!r}: {exc}") from exc
@@ -210,11 +172,7 @@ class Triton:
             max_batch_size=max(config.max_batch_size, 1),
             sampling=sampling,
             labels=self._labels(name, config.input[0], config.output[0], class_count),
-            label_descriptions={
-                key.removeprefix("description."): text
-                for key, text in parameters.items()
-                if key.startswith("description.")
-            },
+            label_descriptions=read_label_descriptions(parameters),
         )
 
     def _labels(self, name: str, input_: Any, output: Any, class_count: int) -> tuple[str, ...]:

@@ -1,0 +1,55 @@
+"""What a model's parameters say: read, or refused by name."""
+
+from __future__ import annotations
+
+import pytest
+from cliplane.model_spec import read_label_descriptions, read_sampling
+
+PARAMETERS = {"temporal_stride": "5", "short_side": "128", "clips": "4", "crops": "1"}
+DIMS = (16, 112, 112, 3)
+
+
+def test_parameters_that_are_not_there_have_their_defaults() -> None:
+    sampling = read_sampling(PARAMETERS, DIMS)
+    assert (sampling.frame_rate, sampling.fit, sampling.mode, sampling.pixels) == (
+        0.0,
+        "short_side",
+        "stride",
+        "square",
+    )
+    assert (sampling.views, sampling.view_bytes) == (4, 16 * 112 * 112 * 3)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_parameter_that_must_be_there_is_missed_by_name(name: str) -> None:
+    with pytest.raises(KeyError, match=name):
+        read_sampling({key: text for key, text in PARAMETERS.items() if key != name}, DIMS)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("frame_rate", "-1"),
+        ("frame_rate", "nan"),
+        ("frame_rate", "1001"),
+        ("mode", "all"),
+        ("fit", ""),
+        ("pixels", "x"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_name(name: str, text: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        read_sampling(PARAMETERS | {name: text}, DIMS)
+
+
+def test_an_input_that_is_no_clip_of_rgb_frames_is_refused() -> None:
+    with pytest.raises(ValueError, match="T, H, W, 3"):
+        read_sampling(PARAMETERS, (16, 112, 112, 1))
+    with pytest.raises(ValueError, match="unpack"):
+        read_sampling(PARAMETERS, (16, 112, 112))
+
+
+def test_labels_may_say_what_they_mean() -> None:
+    assert read_label_descriptions(PARAMETERS | {"description": "a model", "description.pan_left": "to the left"}) == {
+        "pan_left": "to the left"
+    }
