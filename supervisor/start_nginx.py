@@ -11,7 +11,7 @@ import signal
 import time
 from pathlib import Path
 
-SPOOL = Path("/spool")
+from cliplane.paths import SPOOL
 
 
 def orphans() -> list[int]:

@@ -9,13 +9,14 @@ from typing import Any
 
 from cliplane import logs, metrics, region, walls
 from cliplane.decoder.sandbox import die_with_parent
+from cliplane.paths import RUN
 from cliplane.patience import THREADS
 from cliplane.settings import GRACEFUL_MARGIN_S, read_settings
 
 settings = read_settings()
 plane = os.environ["PLANE"]
 
-bind = f"unix:/run/cliplane/{plane}.sock"
+bind = f"unix:{RUN}/{plane}.sock"
 umask = 0o007
 wsgi_app = f"cliplane.app:create_app({plane!r})"
 limit_request_line = 0  # nginx has limited both, and says so in the form of all other errors
@@ -32,7 +33,7 @@ else:
 # A lane that does not come back from a request is killed; a request itself ends earlier, by its own deadline.
 timeout = int(settings.request_timeout_s) + GRACEFUL_MARGIN_S
 graceful_timeout = int(settings.request_timeout_s) + GRACEFUL_MARGIN_S
-worker_tmp_dir = "/run/cliplane"  # heartbeats: never on a disk that can stall
+worker_tmp_dir = str(RUN)  # heartbeats: never on a disk that can stall
 control_socket_disable = True
 logconfig_dict = logs.stdlib_config(settings.log_level, plane)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from exporter import pbtxt
-from exporter.engines.choice import LEAST_AGREEMENT, Measured, choose
+from exporter.engines.choice import MIN_AGREEMENT, Measured, choose
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,7 +59,7 @@ def test_whatever_is_measured_the_rule_holds(others: list[Measured], pytorch: Me
         one
         for one in others
         if one.engine in SERVED
-        and one.agreement >= LEAST_AGREEMENT
+        and one.agreement >= MIN_AGREEMENT
         and one.latency_ms <= pytorch.latency_ms
         and one.batch_ms_per_view <= pytorch.batch_ms_per_view
     ]

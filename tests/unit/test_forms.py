@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cliplane.errors import BadBody
-from cliplane.forms import MOST_PARTS, read_form
+from cliplane.forms import MAX_PARTS, read_form
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,7 +70,7 @@ VIDEO = part("video", b"data")
         (part("video", b"ZGF0YQ==", "Content-Transfer-Encoding: base64") + END, "Content-Transfer-Encoding"),
         (VIDEO.replace(b"name=", b"nome=") + END, "no file field"),
         (f"--{BOUNDARY}\r\n\r\ndata\r\n".encode() + END, "no file field"),
-        (b"".join(part(f"n{k}", b"") for k in range(MOST_PARTS)) + VIDEO + END, "more than 16 parts"),
+        (b"".join(part(f"n{k}", b"") for k in range(MAX_PARTS)) + VIDEO + END, "more than 16 parts"),
         (VIDEO.replace(b"data", f"da\r\n--{BOUNDARY}ta".encode()) + END, "boundary within"),
         (b"nonsense", "not the boundary"),
     ],

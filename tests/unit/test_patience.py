@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from cliplane import patience
 from cliplane.errors import NotReady, TritonUnavailable
-from cliplane.patience import MOST_WAITING, Patience
+from cliplane.patience import MAX_WAITING, Patience
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def test_what_does_not_answer_is_unavailable_in_time(
 def test_not_all_threads_may_wait(standing_still: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "PATIENCE_S", 60)
     asked = Patience()
-    with concurrent.futures.ThreadPoolExecutor(MOST_WAITING + 1) as pool:
-        answers = [pool.submit(asked.ask, standing_still.wait) for _ in range(MOST_WAITING + 1)]
+    with concurrent.futures.ThreadPoolExecutor(MAX_WAITING + 1) as pool:
+        answers = [pool.submit(asked.ask, standing_still.wait) for _ in range(MAX_WAITING + 1)]
         done, waiting = concurrent.futures.wait(answers, 60, concurrent.futures.FIRST_COMPLETED)
         standing_still.set()
         (refused,) = done

@@ -7,7 +7,7 @@
 const MARGIN = 1.5;
 // Bits of a pixel of a frame.
 const BITS_PER_PIXEL = 0.3;
-const LEAST_BITRATE = 100_000;
+const MIN_BITRATE = 100_000;
 // The first of them that the browser can encode.
 const CODECS = { avc: "H.264", vp9: "VP9", av1: "AV1" };
 
@@ -17,7 +17,7 @@ const WORTH_S = 1;
 // auto: so much of the video is shrunk before it is decided whether to go on.
 const TRIAL_S = 1.5;
 // No picture for longer: a clock that leaps, perhaps.
-const MOST_PAUSE_S = 1;
+const MAX_PAUSE_S = 1;
 // auto: shrinking must be expected to take less than this part of the time.
 const GAIN = 0.9;
 
@@ -84,7 +84,7 @@ async function prepare(file, side) {
   const scale = side / Math.min(width, height);
   const size = { width: even(width * scale), height: even(height * scale) };
   const { averagePacketRate } = await track.computePacketStats(60);
-  const bitrate = Math.max(LEAST_BITRATE, BITS_PER_PIXEL * size.width * size.height * averagePacketRate);
+  const bitrate = Math.max(MIN_BITRATE, BITS_PER_PIXEL * size.width * size.height * averagePacketRate);
   const quality = new media.Quality({ bitrate });
   const codec = await media.getFirstEncodableVideoCodec(Object.keys(CODECS), { ...size, quality });
   if (!codec) return null;
@@ -112,7 +112,7 @@ async function isSteady(track, media, signal) {
     signal.throwIfAborted();
     if (latest === null && type !== "key") return false;
     // Pictures are stored in the order of decoding: their times go back a little, and forth.
-    if (latest !== null && Math.abs(timestamp - latest) > MOST_PAUSE_S) return false;
+    if (latest !== null && Math.abs(timestamp - latest) > MAX_PAUSE_S) return false;
     latest = Math.max(latest ?? timestamp, timestamp);
   }
   return latest !== null;

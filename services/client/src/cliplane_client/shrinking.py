@@ -37,7 +37,7 @@ GAIN = 0.9
 """Shrinking must be expected to take less than this part of the time, or the file goes as it is."""
 
 
-MOST_PAUSE_S = 1.0
+MAX_PAUSE_S = 1.0
 """No picture for longer: a clock that leaps, perhaps."""
 
 
@@ -164,7 +164,7 @@ def _pictures(source: InputContainer, stream: VideoStream) -> Iterator[VideoFram
             raise Doubtful("a part of it is missing")
         if packet.dts is not None:
             step = 1 if decoded is None else packet.dts - decoded
-            if not 0 < step * packet.time_base <= MOST_PAUSE_S:
+            if not 0 < step * packet.time_base <= MAX_PAUSE_S:
                 raise Doubtful("its clock leaps")
             decoded = packet.dts
         for frame in packet.decode():

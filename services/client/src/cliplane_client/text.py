@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-MOST_CHARACTERS = 500
+MAX_CHARACTERS = 500
 
 # Control characters (ESC and C1 among them), invisible ones (those that turn the writing direction), halves of
 # surrogate pairs, and what separates lines; see Unicode Standard Annex 44, General_Category.
@@ -13,8 +13,8 @@ _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 def clean(text: str) -> str:
     """The text with what could move a cursor or turn a line written out as `\\x1b`, and cut off where it is endless."""
-    if len(text) > MOST_CHARACTERS:
-        text = text[:MOST_CHARACTERS] + " …"
+    if len(text) > MAX_CHARACTERS:
+        text = text[:MAX_CHARACTERS] + " …"
     if text.isascii() and text.isprintable():
         return text
     return "".join(_written_out(character) for character in text)

@@ -21,7 +21,7 @@ from .contract import CLIP_LENGTH, DESCRIPTIONS, FRAME_RATE, LABELS, SIDE, TEMPO
 from .model import CameraMotion, Served
 
 NAME = "camera_motion"
-MOST_DIFFERENCE = 1e-4  # of a probability, float32
+MAX_DIFFERENCE = 1e-4  # of a probability, float32
 
 CONFIG = """\
 name: "{name}"
@@ -100,7 +100,7 @@ def main() -> None:
     file = new / "1" / "model.onnx"
     torch.onnx.export(model, (example,), str(file), dynamo=False, opset_version=17, dynamic_axes=axes, **names)
     worst = parity(file, model)
-    if worst > MOST_DIFFERENCE:
+    if worst > MAX_DIFFERENCE:
         raise SystemExit(f"OpenVINO differs from PyTorch by {worst:.2e}: nothing is installed")
     (new / "labels.txt").write_text("\n".join(LABELS) + "\n")
     (new / "config.pbtxt").write_text(config("openvino", "KIND_CPU", _FLOAT32))

@@ -23,7 +23,7 @@ STATIC_DRIFT = (0.005, 0.005, 0.004, 0.006)
 
 # Mean square of the luminance's slope along the direction in which it is least, (levels of 255 a pixel)², as Shi and
 # Tomasi (1994) choose what can be tracked. Below it nobody could tell a move: a blank wall, a page of stripes.
-LEAST_DETAIL = 12.0
+MIN_DETAIL = 12.0
 
 # Speeds of the held-out set lie in the gaps that training leaves out.
 _GAPS = ((0.18, 0.24), (0.48, 0.54), (0.78, 0.84))
@@ -48,7 +48,7 @@ def generate(
     for _ in range(20):
         background, start, step = _texture(rng, textures)
         frames = _render(rng, background, start, step, motion)
-        if detail(frames[CLIP_LENGTH // 2]) > LEAST_DETAIL:
+        if detail(frames[CLIP_LENGTH // 2]) > MIN_DETAIL:
             break
     if clean:
         return Clip(frames, label, motion)
@@ -59,7 +59,7 @@ def generate(
 
 
 def detail(frame: np.ndarray) -> float:
-    """How well a move over a picture can be told along any direction: see LEAST_DETAIL."""
+    """How well a move over a picture can be told along any direction: see MIN_DETAIL."""
     dy, dx = np.gradient(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32))
     tensor = np.array([[np.mean(dx * dx), np.mean(dx * dy)], [np.mean(dx * dy), np.mean(dy * dy)]])
     return float(np.linalg.eigvalsh(tensor)[0])

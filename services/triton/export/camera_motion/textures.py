@@ -20,12 +20,12 @@ import numpy as np
 SHORT_SIDE = 480
 """Textures are kept at this short side, pixels: about as much as a small upload has."""
 
-MOST_FRAMES = 1400
+MAX_FRAMES = 1400
 
 STILL = 0.004
 """What a standing camera moves in `_STILL_STEP` frames at most, in parts of the picture's short side."""
 _STILL_STEP = 5
-LEAST_STILL_FRAMES = 40
+MIN_STILL_FRAMES = 40
 
 HELD_OUT_FRACTION = 0.15
 
@@ -97,7 +97,7 @@ def footage(folder: Path) -> dict[str, Texture]:
         if path.suffix not in (".mp4", ".mkv", ".mov", ".avi") or "corrupted" in path.name:
             continue
         with av.open(str(path)) as container:
-            decoded = islice(container.decode(video=0), MOST_FRAMES)
+            decoded = islice(container.decode(video=0), MAX_FRAMES)
             frames = [_shrink(frame.to_ndarray(format="rgb24")) for frame in decoded]
         for number, stretch in enumerate(_still_stretches(frames), 1):
             found[path.stem if number == 1 else f"{path.stem}#{number}"] = stretch
@@ -112,7 +112,7 @@ def _still_stretches(frames: Texture) -> Iterator[Texture]:
             stretches.append(frames[begin:t])
             begin = t
     for stretch in sorted(stretches, key=len, reverse=True):
-        if len(stretch) >= min(LEAST_STILL_FRAMES, len(frames)):
+        if len(stretch) >= min(MIN_STILL_FRAMES, len(frames)):
             yield stretch
 
 

@@ -12,7 +12,7 @@ from cliplane.sampling import crop_offset, plan_views, scaled_size
 
 from .sampling import Sampling
 
-MOST_FRAMES = 600  # of one video: it is decoded whole
+MAX_FRAMES = 600  # of one video: it is decoded whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def _of_video(path: Path, sampling: Sampling, most: int) -> list[np.ndarray]:
         width, height = scaled_size(stream.codec_context.width, stream.codec_context.height, cut)
         frames = [
             frame.to_ndarray(width=width, height=height, format="rgb24")
-            for frame, _ in zip(container.decode(stream), range(MOST_FRAMES), strict=False)
+            for frame, _ in zip(container.decode(stream), range(MAX_FRAMES), strict=False)
         ]
         count, step = on_file(len(frames), float(stream.average_rate or sampling.frame_rate), sampling)
     views = []

@@ -28,7 +28,7 @@ from .shards import read_shards
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
-MOST_FRAMES = 128
+MAX_FRAMES = 128
 """More than any published model of these classes takes in a clip: TimeSformer-L 96, V-JEPA 2 64."""
 
 _KEPT = "cliplane"  # the only key of the kept file's metadata, so that its digest is always the same
@@ -209,8 +209,8 @@ def _input(config: Any, about: Class) -> tuple[int, int]:
     length, side, channels = (getattr(config, field) for field in (about.frames, about.side, about.channels))
     if channels != 3:
         raise CannotBring(f"config.json: {about.channels} is {channels}; videos are decoded to 3, red, green and blue")
-    if not 1 <= length <= MOST_FRAMES:
-        raise CannotBring(f"config.json: {about.frames} is {length}; a clip has at most {MOST_FRAMES} frames here")
+    if not 1 <= length <= MAX_FRAMES:
+        raise CannotBring(f"config.json: {about.frames} is {length}; a clip has at most {MAX_FRAMES} frames here")
     if isinstance(side, list | tuple):
         if len(set(side)) != 1:
             raise CannotBring(f"config.json: {about.side} is {' × '.join(map(str, side))}; here it is a square")

@@ -12,7 +12,7 @@ import torch
 
 from .served import Served
 
-MOST_DIFFERENCE = 1e-4
+MAX_DIFFERENCE = 1e-4
 
 
 class NoParity(Exception):
@@ -69,12 +69,12 @@ def largest_difference(who: str, found: np.ndarray, expected: np.ndarray, librar
     """The largest difference of a probability.
 
     Raises:
-        NoParity: it is more than `MOST_DIFFERENCE`, or a view has another top class.
+        NoParity: it is more than `MAX_DIFFERENCE`, or a view has another top class.
     """
     if found.shape != expected.shape:
         raise NoParity(f"{who} answers {found.shape}, {library} {expected.shape}")
     worst = float(np.abs(found - expected).max())
     agreed = int((found.argmax(1) == expected.argmax(1)).sum())
-    if not worst <= MOST_DIFFERENCE or agreed < len(expected):  # `not`: NaN is not less than anything
+    if not worst <= MAX_DIFFERENCE or agreed < len(expected):  # `not`: NaN is not less than anything
         raise NoParity(f"{who} differs from {library} by {worst:.1e}; {agreed} of {len(expected)} tops agree")
     return worst

@@ -6,17 +6,15 @@ import dataclasses
 import os
 import shutil
 import sys
-from pathlib import Path
 
 import structlog
 
 from cliplane import logs, sizing, spool, tls, walls
 from cliplane.cpus import available_cpus, available_memory
 from cliplane.front import nginx_server, nginx_settings
+from cliplane.paths import RUN
 from cliplane.region import SHM
 from cliplane.settings import SettingsError, read_settings, variable_name
-
-RUN = Path("/run/cliplane")
 
 STOP_MARGIN_S = 10
 """supervisord waits so much longer than a request may take: longer than gunicorn does. compose.yaml's stop_grace_period

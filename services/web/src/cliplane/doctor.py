@@ -16,11 +16,11 @@ from typing import Any
 from cliplane import sizing, tls
 from cliplane.cpus import available_cpus, available_memory
 from cliplane.decoder import landlock
+from cliplane.paths import SPOOL
 from cliplane.region import SHM, TRITON_MARKER
 from cliplane.settings import MIB, Settings, read_settings
 
 GROUP = 10000
-SPOOL = Path("/spool")
 WEB = ("127.0.0.1", 8081)
 
 Finding = tuple[str, str, str, str, str]

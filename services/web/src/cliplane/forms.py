@@ -20,10 +20,10 @@ FILE_FIELD = "video"
 FIELDS = ("model", "views", "top")
 """Read beside the file, each at most once; fields of other names are passed over."""
 
-MOST_PARTS = 16
-MOST_HEADER_BYTES = 4096
+MAX_PARTS = 16
+MAX_HEADER_BYTES = 4096
 """Of one part."""
-MOST_VALUE_BYTES = 256
+MAX_VALUE_BYTES = 256
 """Of a field that is no file."""
 
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, 5.1.1
@@ -58,8 +58,8 @@ def read_form(body: mmap | bytes, content_type: str) -> Form:
             file = span
         elif name not in FIELDS:
             continue
-        elif span.end - span.start > MOST_VALUE_BYTES:
-            raise BadBody(f"the field {name!r} is longer than {MOST_VALUE_BYTES} bytes")
+        elif span.end - span.start > MAX_VALUE_BYTES:
+            raise BadBody(f"the field {name!r} is longer than {MAX_VALUE_BYTES} bytes")
         else:
             fields[name] = body[span.start : span.end].decode("utf-8", "replace")
     if file is None:
@@ -78,13 +78,13 @@ def _parts(body: mmap | bytes, delimiter: bytes) -> list[tuple[str, Span]]:
     parts: list[tuple[str, Span]] = []
     position = start + len(delimiter)
     while not (after := _after_boundary(body, position)).group(1):
-        if len(parts) == MOST_PARTS:
-            raise BadBody(f"the form has more than {MOST_PARTS} parts")
+        if len(parts) == MAX_PARTS:
+            raise BadBody(f"the form has more than {MAX_PARTS} parts")
         # From the boundary's own line end on, so that a part without headers has an end of them too.
         first_header = position + after.end()
-        head_end = body.find(b"\r\n\r\n", first_header - 2, first_header + MOST_HEADER_BYTES)
+        head_end = body.find(b"\r\n\r\n", first_header - 2, first_header + MAX_HEADER_BYTES)
         if head_end < 0:
-            raise BadBody(f"a part's headers are cut off or longer than {MOST_HEADER_BYTES} bytes")
+            raise BadBody(f"a part's headers are cut off or longer than {MAX_HEADER_BYTES} bytes")
         # From the headers' own line end on, so that an empty part has an end too.
         end = body.find(b"\r\n" + delimiter, head_end + 2)
         if end < 0:
@@ -103,7 +103,7 @@ def _after_boundary(body: mmap | bytes, position: int) -> re.Match[bytes]:
 
 
 def _name(head: bytes) -> str:
-    """The field's name from a part's headers, which are at most `MOST_HEADER_BYTES` long; "" where it has none."""
+    """The field's name from a part's headers, which are at most `MAX_HEADER_BYTES` long; "" where it has none."""
     headers: dict[str, str] = {}
     for line in head.decode("utf-8", "replace").split("\r\n"):
         key, _, value = line.partition(":")

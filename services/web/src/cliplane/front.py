@@ -7,7 +7,7 @@ import re
 from cliplane.settings import GRACEFUL_MARGIN_S, Settings
 from cliplane.tls import Pair
 
-LEAST_BYTES_PER_S = 1024
+MIN_BYTES_PER_S = 1024
 
 HSTS_S = 365 * 24 * 3600
 
@@ -80,7 +80,7 @@ def _uploads(settings: Settings) -> list[str]:
         "lanes": max(settings.lanes, 1),
         "seconds": settings.upload_timeout_s,
         "stall_s": settings.upload_stall_s,
-        "bytes_per_s": LEAST_BYTES_PER_S,
+        "bytes_per_s": MIN_BYTES_PER_S,
     }
     table = ", ".join(f"{name} = {value}" for name, value in limits.items())
     keys = f' require("keys").file = "{KEYS}"' if settings.require_key else ""

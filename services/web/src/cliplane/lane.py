@@ -16,9 +16,10 @@ from cliplane import metrics
 from cliplane.cpus import decoder_threads
 from cliplane.decoder.client import Decoder
 from cliplane.errors import HandoffError
+from cliplane.paths import SPOOL
 from cliplane.region import Region, create_private_region, create_region
 from cliplane.settings import Settings
-from cliplane.spool import SPOOL, whole_uploads
+from cliplane.spool import whole_uploads
 from cliplane.triton import Triton
 
 log = structlog.get_logger()
@@ -29,7 +30,7 @@ HANDOFF_RETRY_S = 5.0
 SETTLE_S = 0.3
 """How long a request waits for the decoder to let go of a job given up before: a new decoder takes as long."""
 
-MOST_IN_QUARANTINE = 2
+MAX_IN_QUARANTINE = 2
 """Regions a lane may keep for inferences that never ended; after that it uses the gRPC payload for a while."""
 
 Handoff = Literal["system_shm", "grpc"]
@@ -135,7 +136,7 @@ class Lane:
     # Private.
 
     def _new_region(self) -> Region:
-        if self.settings.shared_memory and len(self._quarantine) < MOST_IN_QUARANTINE:
+        if self.settings.shared_memory and len(self._quarantine) < MAX_IN_QUARANTINE:
             try:
                 return create_region(self.settings.region_bytes, self._next_generation())
             except HandoffError as error:
@@ -155,7 +156,7 @@ class Lane:
         self.replace_decoder("new-region")
 
     def _may_retry_handoff(self) -> bool:
-        if len(self._quarantine) >= MOST_IN_QUARANTINE:
+        if len(self._quarantine) >= MAX_IN_QUARANTINE:
             return False
         return self._handoff_failed_at is None or time.monotonic() - self._handoff_failed_at > HANDOFF_RETRY_S
 

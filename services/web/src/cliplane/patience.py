@@ -15,7 +15,7 @@ PATIENCE_S = 1.5
 THREADS = 16
 """Of the control plane: `threads` in gunicorn.conf.py."""
 
-MOST_WAITING = 12
+MAX_WAITING = 12
 """Threads that may wait; the rest is for answers that wait for nobody."""
 
 
@@ -23,7 +23,7 @@ class Patience:
     """Asks each question on a thread of its own, once for all who want to know; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._lock = threading.Lock()
         self._asked: dict[Callable[[], object], Future[object]] = {}
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from pathlib import Path
 
 from cliplane import metrics
+from cliplane.paths import RUN
 
-SOCKET = Path("/run/cliplane/refusals.sock")
+SOCKET = RUN / "refusals.sock"
 """Where nginx writes to: `access_log` in nginx.conf."""
 
 OUTCOMES = (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cliplane.cpus import MAX_DECODER_THREADS
 from cliplane.settings import MIB, Settings, SettingsError
 
-FEWEST_LANES, MOST_LANES = 2, 64
+MIN_LANES, MAX_LANES = 2, 64
 """Two even on one CPU: while one lane waits for the engine or for a slow disk, the other decodes."""
 
 BASE_BYTES = 1024 * MIB
@@ -29,7 +29,7 @@ REGIONS_A_LANE = 3
 BACKEND_BYTES = 128 * MIB
 """Segments of Triton's Python backend: 8 MiB for each model of it, growing by 8."""
 
-LEAST_TRITON_BYTES = 2048 * MIB
+MIN_TRITON_BYTES = 2048 * MIB
 """What a model has at least, on whatever host."""
 
 PIDS_A_LANE, BASE_PIDS = 64, 128
@@ -65,7 +65,7 @@ def bounds(settings: Settings, lanes: int, memory_bytes: int) -> tuple[int, int]
     The first: so many lanes, all their regions, and one decoder that takes all it may. The second: what is left.
     """
     web = BASE_BYTES + lanes * (LANE_BYTES + settings.region_bytes * REGIONS_A_LANE) + settings.decoder_memory_bytes
-    return web, max(memory_bytes - web, LEAST_TRITON_BYTES)
+    return web, max(memory_bytes - web, MIN_TRITON_BYTES)
 
 
 def sizes(settings: Settings, cpus: float, memory_bytes: int, shm_bytes: int | None = None) -> Sizes:
@@ -79,7 +79,7 @@ def sizes(settings: Settings, cpus: float, memory_bytes: int, shm_bytes: int | N
         room = (memory_bytes - BASE_BYTES) // (LANE_BYTES + region)
         if shm_bytes is not None:
             room = min(room, (shm_bytes - BACKEND_BYTES) // (region * REGIONS_A_LANE))
-        lanes = max(1, min(max(FEWEST_LANES, math.ceil(cpus)), room, MOST_LANES))
+        lanes = max(1, min(max(MIN_LANES, math.ceil(cpus)), room, MAX_LANES))
     threads = settings.decoder_threads or min(max(round(cpus), 1), MAX_DECODER_THREADS)
     return Sizes(
         cpus=cpus,
@@ -104,9 +104,9 @@ def check(settings: Settings, memory_bytes: int, shm_size: str) -> None:
             f"CLIPLANE_LANES={lanes}: they need {_mib(memory_needed(lanes, region))} MiB of memory and there are "
             f"{memory_bytes // MIB}: CLIPLANE_LANES={fit} would do"
         )
-    if shm_size and (needed := shm_needed(lanes or FEWEST_LANES, region)) > to_bytes(shm_size):
+    if shm_size and (needed := shm_needed(lanes or MIN_LANES, region)) > to_bytes(shm_size):
         raise SettingsError(
-            f"SHM_SIZE={shm_size}: {lanes or FEWEST_LANES} lanes of CLIPLANE_REGION_BYTES={region} need "
+            f"SHM_SIZE={shm_size}: {lanes or MIN_LANES} lanes of CLIPLANE_REGION_BYTES={region} need "
             f"{_mib(needed)} MiB: SHM_SIZE={_mib(needed)}m would do"
         )
 

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cliplane.errors import ClientGone, SpoolFilling
+from cliplane.paths import SPOOL
 from cliplane.settings import Settings
-
-SPOOL = Path("/spool")
-"""`client_body_temp_path` in nginx.conf."""
 
 SHARE = 0.8
 """Of the free space, where CLIPLANE_SPOOL_BYTES says nothing: the disk is not the spool's alone."""

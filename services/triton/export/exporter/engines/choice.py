@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 REFERENCE = "pytorch"
-LEAST_AGREEMENT = 0.99
+MIN_AGREEMENT = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def choose(measured: Sequence[Measured], served: Collection[str]) -> Choice:
     def is_good(one: Measured) -> bool:
         return (
             one.engine != REFERENCE
-            and one.agreement >= LEAST_AGREEMENT
+            and one.agreement >= MIN_AGREEMENT
             and one.latency_ms <= reference.latency_ms
             and one.batch_ms_per_view <= reference.batch_ms_per_view
         )
@@ -46,7 +46,7 @@ def choose(measured: Sequence[Measured], served: Collection[str]) -> Choice:
     good = sorted(filter(is_good, measured), key=lambda one: one.latency_ms)
     chosen = next((one for one in good if one.engine in served), None)
     if chosen is None:
-        sentence = f"none that can be served agrees with PyTorch ({LEAST_AGREEMENT:.0%}) and is as fast"
+        sentence = f"none that can be served agrees with PyTorch ({MIN_AGREEMENT:.0%}) and is as fast"
         return Choice(None, sentence, tuple(one.engine for one in good))
     faster = tuple(one.engine for one in good if one.latency_ms < chosen.latency_ms)
     ratio = reference.latency_ms / chosen.latency_ms

@@ -1,0 +1,11 @@
+"""Where things lie in the web container, each named once; nginx's own configuration and compose.yaml name them too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RUN = Path("/run/cliplane")
+"""Sockets between the container's processes, and what must never be on a disk that can stall."""
+
+SPOOL = Path("/spool")
+"""The bodies of the requests that are here: nginx writes them (`client_body_temp_path`) and takes them away."""
