@@ -84,8 +84,13 @@ function uploads.release()
   of_client[mine.client] = others > 0 and others or nil
 end
 
-function uploads.exists(path)
-  return ffi.C.access(path, 0) == 0
+-- Whether anybody listens there. The file of a socket whose process was killed stays until supervisord.conf's `rm`.
+function uploads.is_listening(path)
+  if ffi.C.access(path, 0) ~= 0 then return false end
+  for line in io.lines("/proc/net/unix") do     -- flag 00010000: it listens (man 5 proc_net)
+    if line:find(" 00010000 ", 1, true) and line:find(path, 1, true) then return true end
+  end
+  return false
 end
 
 return uploads

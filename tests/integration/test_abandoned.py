@@ -16,10 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-import pytest
 from cliplane.classification import AUTO, Job
 from cliplane.classification import classify as classify_with
-from cliplane.decoder import client
 from cliplane.errors import CliplaneError
 from cliplane.lane import Lane
 from cliplane.settings import Settings
@@ -120,8 +118,7 @@ class ImpatientLane:
         return "answered" if names[-1] == "result" else "left"
 
 
-def test_triton_outlives_clients_that_give_up(ready: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "SPOOL", tmp_path)
+def test_triton_outlives_clients_that_give_up(ready: Stack, tmp_path: Path) -> None:
     path = tmp_path / "video"
     path.write_bytes(media.clip(LABEL, frames=150, width=160, height=120))
     before, numbers = server(ready), itertools.count()

@@ -62,7 +62,17 @@ def seed(network: str, classes: int, checkpoint: Path) -> None:
 
 
 def served() -> set[str]:
-    return {model["name"] for model in httpx.get(f"{BASE}/v1/models", timeout=60).json()["models"]}
+    """The models that are served, once Triton says so: one that loads a model may be too busy for a while."""
+    names: set[str] = set()
+
+    def is_told() -> bool:
+        answer = httpx.get(f"{BASE}/v1/models", timeout=60)
+        if answer.status_code == 200:
+            names.update(model["name"] for model in answer.json()["models"])
+        return answer.status_code == 200
+
+    wait_until(is_told, seconds=60, what="Triton tells its models")
+    return names
 
 
 @pytest.fixture(scope="module")

@@ -183,6 +183,9 @@ def test_lanes_that_are_not_there_are_starting_and_not_busy(front_with: FrontWit
     assert front.post().json()["type"] == "urn:cliplane:problem:starting"
     (front.folder / "elsewhere").rename(front.folder / "lanes.sock")
     assert front.post().status_code == 200
+    front.lanes.shutdown()
+    front.lanes.server_close()  # as where the arbiter was killed: the file of its socket is there, and nobody behind it
+    assert front.post().json()["type"] == "urn:cliplane:problem:starting"
 
 
 def test_a_rate_can_be_set(front_with: FrontWith) -> None:
