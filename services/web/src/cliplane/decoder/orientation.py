@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-_MOST_UNEQUAL = 8.0
+_MAX_UNEQUAL = 8.0
 """A pixel's sides: beyond it the file is wrong."""
 
 _DISPLAY_ORIENTATION = 47  # payloadType, H.264 and HEVC alike
@@ -70,7 +70,7 @@ def of_sei(packet: bytes, codec: str, nal_length_bytes: int) -> Orientation | No
 
 def squared_size(width: int, height: int, pixel_aspect: float) -> tuple[int, int]:
     """The (width, height) of a stored picture once its pixels, so many times as wide as high, are square."""
-    if not 1 / _MOST_UNEQUAL <= pixel_aspect <= _MOST_UNEQUAL:
+    if not 1 / _MAX_UNEQUAL <= pixel_aspect <= _MAX_UNEQUAL:
         return width, height
     return max(1, round(width * pixel_aspect)), height
 

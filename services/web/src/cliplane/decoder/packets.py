@@ -39,7 +39,7 @@ _LOOKED_INTO = {*_INDEXED, "matroska"}
 """Containers whose headers may prove right, so that not all packets are read."""
 
 _HEAD_PACKETS = 64
-_MOST_FPS = 100_000.0
+_MAX_FPS = 100_000.0
 """A rate that is wrong: the fastest cameras' files say less."""
 
 _FIRST_KEYFRAME, _HEADERS_BYTES = 1000, 4096
@@ -67,7 +67,7 @@ def read_timeline(
         found = timeline.read(_all(container, stream, limits), clock)
     if found is None:
         raise UndecodableVideo("there is no picture in the file")
-    if found.fps > _MOST_FPS:
+    if found.fps > _MAX_FPS:
         raise UndecodableVideo("its pictures are shown for no time at all")
     duration_s = (found.end - found.start) * clock.time_base_s
     if duration_s > limits.max_duration_s:

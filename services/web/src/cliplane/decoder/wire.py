@@ -28,7 +28,7 @@ PACKET_BYTES = 65536
 
 DETAIL_LENGTH = 300
 
-_MOST_DOUBTS = 16
+_MAX_DOUBTS = 16
 """Beside one for each view."""
 
 _CAN_SAY: tuple[type[CliplaneError], ...] = (
@@ -201,7 +201,7 @@ class Transcript:
                 self._missing.remove(report.view)
             case Doubt():
                 self._doubts += 1
-                if self._missing is None or self._doubts > _MOST_DOUBTS + self._most:
+                if self._missing is None or self._doubts > _MAX_DOUBTS + self._most:
                     raise Nonsense("a doubt out of turn")
                 report = Doubt(report.kind, _clean(report.detail))
             case End():
