@@ -63,13 +63,13 @@ def close_ipc_calls() -> None:
     if platform.machine() != "x86_64":
         print("launch.py: System V IPC is open: its calls are known for x86-64 only", file=sys.stderr, flush=True)
         return
-    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06  # BPF_LD|W|ABS, JMP|JEQ|K, JMP|JGE|K, RET|K
+    load, equal, at_least, end = 0x20, 0x15, 0x35, 0x06  # BPF_LD|W|ABS, JMP|JEQ|K, JMP|JGE|K, RET|K
     allow, refuse = 0x7FFF0000, 0x00050000 | errno.EPERM
-    steps = [(load, 0, 0, 4), (equal, 1, 0, AUDIT_ARCH_X86_64), (answer, 0, 0, refuse)]
-    steps += [(load, 0, 0, 0), (at_least, 0, 1, X32_BIT), (answer, 0, 0, refuse)]
+    steps = [(load, 0, 0, 4), (equal, 1, 0, AUDIT_ARCH_X86_64), (end, 0, 0, refuse)]
+    steps += [(load, 0, 0, 0), (at_least, 0, 1, X32_BIT), (end, 0, 0, refuse)]
     for call in IPC_CALLS:
-        steps += [(equal, 0, 1, call), (answer, 0, 0, refuse)]
-    steps.append((answer, 0, 0, allow))
+        steps += [(equal, 0, 1, call), (end, 0, 0, refuse)]
+    steps.append((end, 0, 0, allow))
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
     program = struct.pack("@HP", len(steps), ctypes.addressof(code))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -173,9 +173,9 @@ def is_live(path: str) -> bool:
         connection.settimeout(2)
         connection.connect(path)
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + headers_end + data_end)
-        with connection.makefile("rb") as answer:
-            while len(frame := answer.read(9)) == 9:
-                payload = answer.read(int.from_bytes(frame[:3]))
+        with connection.makefile("rb") as response:
+            while len(frame := response.read(9)) == 9:
+                payload = response.read(int.from_bytes(frame[:3]))
                 kind, flags = frame[3:5]
                 if kind == 0:  # DATA
                     return payload == b"\0\0\0\0\2\x08\1"  # a message of two bytes: field 1, true
@@ -210,9 +210,9 @@ def main() -> None:
     prepare_door()
     prepare_shared_memory()
     close_ipc_calls()
-    answer = subprocess.run([SERVER, "--help"], capture_output=True, text=True, check=False)
+    usage = subprocess.run([SERVER, "--help"], capture_output=True, text=True, check=False)
     backends = backend_directory(Path("/tmp/backends"))
-    os.execv(SERVER, command(answer.stdout + answer.stderr, dict(os.environ), backends, sys.argv[1:]))
+    os.execv(SERVER, command(usage.stdout + usage.stderr, dict(os.environ), backends, sys.argv[1:]))
 
 
 if __name__ == "__main__":

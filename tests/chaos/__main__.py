@@ -34,12 +34,12 @@ def is_well(stack: Stack, videos: Videos) -> bool:
         if httpx.get(f"{BASE}/readyz", timeout=5).status_code != 200 or len(stack.lanes()) != 2:
             return False
         label = random.choice(LABELS)
-        answer = httpx.post(f"{BASE}/v1/classify", content=videos[label], timeout=60)
+        response = httpx.post(f"{BASE}/v1/classify", content=videos[label], timeout=60)
     except (httpx.TransportError, AssertionError):
         return False
-    if answer.status_code != 200:
+    if response.status_code != 200:
         return False
-    body = answer.json()
+    body = response.json()
     return bool(body["handoff"] == "system_shm" and body["predictions"][0]["label"] == label)
 
 

@@ -39,8 +39,8 @@ def judged(status: int, text: str, label: str) -> tuple[str, str]:
 
 def whole(base: str, videos: Videos, chance: random.Random) -> tuple[str, str]:
     label = chance.choice(list(videos))
-    answer = httpx.post(f"{base}/v1/classify", content=videos[label], timeout=90)
-    return judged(answer.status_code, answer.text, label)
+    response = httpx.post(f"{base}/v1/classify", content=videos[label], timeout=90)
+    return judged(response.status_code, response.text, label)
 
 
 def slow(base: str, videos: Videos, chance: random.Random) -> tuple[str, str]:
@@ -52,27 +52,27 @@ def slow(base: str, videos: Videos, chance: random.Random) -> tuple[str, str]:
             yield body[at : at + len(body) // 4 + 1]
             time.sleep(0.5)  # this client is slow: not a wait for anything
 
-    answer = httpx.post(f"{base}/v1/classify", content=pieces(), timeout=90)
-    return judged(answer.status_code, answer.text, label)
+    response = httpx.post(f"{base}/v1/classify", content=pieces(), timeout=90)
+    return judged(response.status_code, response.text, label)
 
 
 def malformed(base: str, videos: Videos, chance: random.Random) -> tuple[str, str]:
     body = bytearray(chance.choice(list(videos.values())))
     for _ in range(50):
         body[chance.randrange(len(body))] = chance.randrange(256)
-    answer = httpx.post(f"{base}/v1/classify", content=bytes(body), timeout=90)
-    if answer.status_code == 200:
+    response = httpx.post(f"{base}/v1/classify", content=bytes(body), timeout=90)
+    if response.status_code == 200:
         return RIGHT, ""  # it could be read all the same; what it shows nobody knows
-    return judged(answer.status_code, answer.text, "")
+    return judged(response.status_code, response.text, "")
 
 
 def streaming(base: str, videos: Videos, chance: random.Random) -> tuple[str, str]:
     label = chance.choice(list(videos))
     headers = {"Accept": "text/event-stream"}
-    with httpx.stream("POST", f"{base}/v1/classify", content=videos[label], headers=headers, timeout=90) as answer:
-        text = answer.read().decode()
-    if answer.status_code != 200:
-        return judged(answer.status_code, text, label)
+    with httpx.stream("POST", f"{base}/v1/classify", content=videos[label], headers=headers, timeout=90) as response:
+        text = response.read().decode()
+    if response.status_code != 200:
+        return judged(response.status_code, text, label)
     event, _, data = text.strip().rpartition("\n\n")[2].partition("\ndata: ")
     if event == "event: result":
         return judged(200, data, label)

@@ -18,14 +18,14 @@ class Server:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
         self.base = f"http://{self.address}"
-        self.answer: Iterable[bytes] = ()
+        self.response: Iterable[bytes] = ()
         self.requests: list[bytes] = []
         self.sent = 0
         threading.Thread(target=self._serve, daemon=True).start()
 
     def says(self, body: bytes, content_type: str = "application/json", status: int = 200, head: str = "") -> None:
         lines = f"HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\nConnection: close\r\n{head}\r\n"
-        self.answer = [lines.encode(), body]
+        self.response = [lines.encode(), body]
 
     def streams(self, *events: tuple[str, Any]) -> None:
         text = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
@@ -43,7 +43,7 @@ class Server:
             with connection, contextlib.suppress(OSError):
                 connection.settimeout(10)
                 self.requests.append(self._request(connection))
-                for piece in self.answer:
+                for piece in self.response:
                     connection.sendall(piece)
                     self.sent += len(piece)
                 connection.shutdown(socket.SHUT_WR)

@@ -91,8 +91,8 @@ def test_many_at_once_from_asyncio(clip: Path) -> None:
         async with AsyncClient(BASE) as client:
             assert (await client.health()).status == "ready"
             assert [model.name for model in await client.models() if model.is_default] == ["camera_motion"]
-            answers = await asyncio.gather(*(client.classify(clip, top=1) for _ in range(6)))
-            return [answer.predictions[0].label for answer in answers]
+            responses = await asyncio.gather(*(client.classify(clip, top=1) for _ in range(6)))
+            return [response.predictions[0].label for response in responses]
 
     assert asyncio.run(run()) == ["pan_left"] * 6
 
@@ -216,9 +216,9 @@ def test_a_shrunk_video_has_the_same_label_and_fewer_bytes(tmp_path: Path) -> No
     frames = media.moving_camera("tilt_up", frames=60, width=960, height=720)
     path.write_bytes(media.encode(frames, options={"crf": "12", "preset": "ultrafast"}))
     done = cliplane("classify", path, "--shrink", "on", "--json")
-    answer = json.loads(done.stdout)
-    assert answer["predictions"][0]["label"] == "tilt_up"
-    assert answer["video"]["height"] == 96
+    response = json.loads(done.stdout)
+    assert response["predictions"][0]["label"] == "tilt_up"
+    assert response["video"]["height"] == 96
     assert b"sent as" in done.stderr
 
 

@@ -240,8 +240,10 @@ def test_what_is_no_cliplane_server_is_named_so(
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000,
     ],
 )
-def test_what_is_no_http_is_an_error_of_ours(server: Server, operation: Callable[[Client], Any], answer: bytes) -> None:
-    server.answer = [answer]
+def test_what_is_no_http_is_an_error_of_ours(
+    server: Server, operation: Callable[[Client], Any], response: bytes
+) -> None:
+    server.response = [response]
     with Client(server.base, retries=0) as client, pytest.raises(ClientError) as error:
         operation(client)
     assert not CONTROL.search(str(error.value))
@@ -276,9 +278,9 @@ ENDLESS = {
 @pytest.mark.parametrize("operation", [classify, Client.models])
 def test_an_endless_answer_is_left(server: Server, what: str, operation: Callable[[Client], Any]) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: result\ndata: "
-    server.answer = (piece for pieces in ([head], iter(lambda: ENDLESS[what], b"")) for piece in pieces)
+    server.response = (piece for pieces in ([head], iter(lambda: ENDLESS[what], b"")) for piece in pieces)
     if what != "one line":
-        server.answer = (piece for pieces in ([head + b"\n"], iter(lambda: ENDLESS[what], b"")) for piece in pieces)
+        server.response = (piece for pieces in ([head + b"\n"], iter(lambda: ENDLESS[what], b"")) for piece in pieces)
     tracemalloc.start()
     try:
         with Client(server.base, retries=0) as client, pytest.raises(InvalidResponse):
@@ -297,17 +299,17 @@ def trickle() -> Iterator[bytes]:
 
 
 def test_an_answer_that_trickles_is_not_waited_for(server: Server) -> None:
-    server.answer = trickle()
+    server.response = trickle()
     with Client(server.base, timeout_s=0.3) as client, pytest.raises(NoAnswer):
         client.classify(b"x")
-    server.answer = trickle()
+    server.response = trickle()
     with Client(server.base, timeout_s=0.3) as client, pytest.raises(NoAnswer):
         client.health()
 
 
 def test_who_wishes_to_be_asked_in_three_years_is_not_waited_for(server: Server) -> None:
     server.says(b"{}", status=503, head="Retry-After: 99999999\r\n")
-    server.answer = [piece.replace(b"{}", b'{"type": "urn:cliplane:problem:busy"}') for piece in server.answer]
+    server.response = [piece.replace(b"{}", b'{"type": "urn:cliplane:problem:busy"}') for piece in server.response]
     with Client(server.base) as client, pytest.raises(Busy) as busy:
         client.classify(b"x")
     assert busy.value.retry_after_s == 99999999
@@ -325,7 +327,7 @@ def test_asyncio_s_client_has_the_same_bounds(server: Server) -> None:
     server.streams(("video", VIDEO))
     with pytest.raises(InvalidResponse, match="before its result"):
         asyncio.run(ask())
-    server.answer = trickle()
+    server.response = trickle()
     with pytest.raises(NoAnswer):
         asyncio.run(ask())
 

@@ -33,8 +33,8 @@ def _clip(width: int = 320, x264: str = "sar=1") -> bytes:
 
 def in_a_form(video: bytes) -> Result:
     with httpx.Client(trust_env=False) as http:
-        answer = http.post(f"{BASE}/v1/classify", files={"video": ("clip", video)}, timeout=60)
-    return result(answer.json())
+        response = http.post(f"{BASE}/v1/classify", files={"video": ("clip", video)}, timeout=60)
+    return result(response.json())
 
 
 @pytest.mark.parametrize("kind", FILES)

@@ -19,13 +19,13 @@ def http() -> Iterator[httpx.Client]:
         while True:
             last: object
             try:
-                answer = client.get("/readyz")
+                response = client.get("/readyz")
             except httpx.TransportError as exc:
                 last = exc
             else:
-                if answer.status_code == 200:
+                if response.status_code == 200:
                     break
-                last = answer.text
+                last = response.text
             if time.monotonic() > deadline:
                 pytest.exit(f"{client.base_url} is not ready: {last}", returncode=1)
             time.sleep(0.2)

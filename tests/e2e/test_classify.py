@@ -62,15 +62,15 @@ def test_every_real_video_is_classified_raw_multipart_and_streamed(
 )
 def test_the_default_model_names_the_camera_s_movement(http: httpx.Client, label: str) -> None:
     speed = 0.0 if label == "static" else 0.006
-    answer = http.post("/v1/classify", content=media.clip(label, speed=speed), params={"top": 1})
-    assert answer.json()["predictions"][0]["label"] == label
+    response = http.post("/v1/classify", content=media.clip(label, speed=speed), params={"top": 1})
+    assert response.json()["predictions"][0]["label"] == label
 
 
 def test_views_arrive_while_later_ones_are_decoded(http: httpx.Client) -> None:
     video = media.clip(frames=200)
-    with http.stream("POST", "/v1/classify", content=video, params={"views": 8}, headers=STREAM) as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        found = events("".join(answer.iter_text()))
+    with http.stream("POST", "/v1/classify", content=video, params={"views": 8}, headers=STREAM) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        found = events("".join(response.iter_text()))
     views = [data for name, data in found if name == "view"]
     assert [view["view"] for view in views] == list(range(8))
 
@@ -88,17 +88,17 @@ def test_views_arrive_while_later_ones_are_decoded(http: httpx.Client) -> None:
 )
 def test_every_allowed_container_is_read(http: httpx.Client, container: str, codec: str, name: str) -> None:
     video = media.encode(media.moving_camera("pan_right"), container=container, codec=codec)
-    answer = http.post("/v1/classify", content=video)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["video"]["container"] == name
-    assert answer.json()["predictions"][0]["label"] == "pan_right"
+    response = http.post("/v1/classify", content=video)
+    assert response.status_code == 200, response.text
+    assert response.json()["video"]["container"] == name
+    assert response.json()["predictions"][0]["label"] == "pan_right"
 
 
 def test_a_video_inside_a_form_with_other_fields_is_found(http: httpx.Client) -> None:
-    answer = http.post(
+    response = http.post(
         "/v1/classify", data={"note": "a", "more": "b"}, files={"video": ("c.mp4", media.clip("tilt_up"))}
     )
-    assert answer.json()["predictions"][0]["label"] == "tilt_up"
+    assert response.json()["predictions"][0]["label"] == "tilt_up"
 
 
 def test_fields_of_a_form_are_obeyed_as_the_query_is(http: httpx.Client) -> None:

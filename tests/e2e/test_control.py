@@ -28,8 +28,8 @@ def test_versions_are_told(http: httpx.Client) -> None:
 
 
 def test_the_models_are_listed_with_labels_and_sampling(http: httpx.Client) -> None:
-    answer = http.get("/v1/models").json()
-    default = next(model for model in answer["models"] if model["name"] == answer["default"])
+    response = http.get("/v1/models").json()
+    default = next(model for model in response["models"] if model["name"] == response["default"])
     assert len(default["labels"]) >= 2
     assert default["sampling"]["views"] == default["sampling"]["clips"] * default["sampling"]["crops"]
 
@@ -38,17 +38,17 @@ def test_every_documented_address_answers_as_documented(http: httpx.Client) -> N
     document = http.get("/openapi.json").json()
     for path, operations in document["paths"].items():
         if "get" in operations:
-            answer = http.get(path)
-            assert str(answer.status_code) in operations["get"]["responses"], path
-            content = operations["get"]["responses"][str(answer.status_code)]["content"]
-            assert answer.headers["content-type"].split(";")[0] in content, path
+            response = http.get(path)
+            assert str(response.status_code) in operations["get"]["responses"], path
+            content = operations["get"]["responses"][str(response.status_code)]["content"]
+            assert response.headers["content-type"].split(";")[0] in content, path
 
 
 @pytest.mark.parametrize("path", ["/", "/index.html", "/app.js", "/upload.js", "/card.js", "/style.css"])
 def test_the_page_s_files_can_be_read(http: httpx.Client, path: str) -> None:
-    answer = http.get(path)
-    assert answer.status_code == 200
-    assert len(answer.content) > 100
+    response = http.get(path)
+    assert response.status_code == 200
+    assert len(response.content) > 100
 
 
 def test_a_request_s_name_is_echoed_or_made(http: httpx.Client) -> None:

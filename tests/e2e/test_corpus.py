@@ -17,14 +17,14 @@ from tests.e2e.test_errors import assert_problem
 @pytest.fixture(autouse=True)
 def _the_next_request_is_right(http: httpx.Client) -> Iterator[None]:
     yield
-    answer = http.post("/v1/classify", content=media.clip("tilt_down", frames=40))
-    assert answer.json()["predictions"][0]["label"] == "tilt_down"
+    response = http.post("/v1/classify", content=media.clip("tilt_down", frames=40))
+    assert response.json()["predictions"][0]["label"] == "tilt_down"
 
 
 def classified(http: httpx.Client, body: bytes, **query: int | str) -> dict[str, Any]:
-    answer = http.post("/v1/classify", content=body, params={"top": 1, **query})
-    assert answer.status_code == 200, answer.text
-    result: dict[str, Any] = answer.json()
+    response = http.post("/v1/classify", content=body, params={"top": 1, **query})
+    assert response.status_code == 200, response.text
+    result: dict[str, Any] = response.json()
     return result
 
 
@@ -86,8 +86,8 @@ def test_a_video_without_any_frame_is_a_422(http: httpx.Client) -> None:
     body = bytearray(media.clip(frames=8))
     mdat = body.index(b"mdat")
     body[mdat + 4 :] = bytes(len(body) - mdat - 4)
-    answer = http.post("/v1/classify", content=bytes(body))
-    assert_problem(answer, 422, "undecodable-video")
+    response = http.post("/v1/classify", content=bytes(body))
+    assert_problem(response, 422, "undecodable-video")
 
 
 def test_a_file_that_promises_more_frames_than_it_has_has_those_that_are_there(http: httpx.Client) -> None:
@@ -106,11 +106,11 @@ def test_a_video_cut_off_at_any_box_is_answered_or_refused_in_form(http: httpx.C
     assert len(cuts) > 50
     statuses = set()
     for cut in cuts[1:]:
-        answer = http.post("/v1/classify", content=body[:cut])
-        statuses.add(answer.status_code)
-        if answer.status_code != 200:
-            assert answer.status_code in (415, 422), answer.text
-            assert answer.json()["type"].startswith("urn:cliplane:problem:")
+        response = http.post("/v1/classify", content=body[:cut])
+        statuses.add(response.status_code)
+        if response.status_code != 200:
+            assert response.status_code in (415, 422), response.text
+            assert response.json()["type"].startswith("urn:cliplane:problem:")
     assert 422 in statuses
 
 
@@ -125,9 +125,9 @@ def test_a_bomb_is_refused_before_it_is_decoded(http: httpx.Client) -> None:
     assert len(body) < 2_000_000
     # The second cannot be decoded at all: whoever tries says so.
     for bomb in (body, without_pictures(body)):
-        answer = http.post("/v1/classify", content=bomb)
-        assert_problem(answer, 422, "over-limit")
-        assert "CLIPLANE_MAX_PIXELS" in answer.json()["detail"]
+        response = http.post("/v1/classify", content=bomb)
+        assert_problem(response, 422, "over-limit")
+        assert "CLIPLANE_MAX_PIXELS" in response.json()["detail"]
 
 
 def test_what_grows_into_a_bomb_on_the_way_is_not_decoded(http: httpx.Client) -> None:
@@ -144,16 +144,16 @@ def test_a_very_long_video_of_few_frames_is_answered(http: httpx.Client) -> None
 
 def test_a_codec_that_is_not_allowed_is_named_with_those_that_are(http: httpx.Client) -> None:
     body = media.encode(media.moving_camera("static", frames=8), container="avi", codec="png", pixels="rgb24")
-    answer = http.post("/v1/classify", content=body)
-    assert_problem(answer, 422, "unsupported-codec")
-    assert answer.json()["detail"].startswith("png in avi; allowed there: h264, ")
-    assert "CLIPLANE_CODECS" in answer.json()["detail"]
+    response = http.post("/v1/classify", content=body)
+    assert_problem(response, 422, "unsupported-codec")
+    assert response.json()["detail"].startswith("png in avi; allowed there: h264, ")
+    assert "CLIPLANE_CODECS" in response.json()["detail"]
 
 
 def test_more_streams_than_allowed_are_named(http: httpx.Client) -> None:
-    answer = http.post("/v1/classify", content=media.many_streams(17))
-    assert_problem(answer, 422, "over-limit")
-    assert "CLIPLANE_MAX_STREAMS" in answer.json()["detail"]
+    response = http.post("/v1/classify", content=media.many_streams(17))
+    assert_problem(response, 422, "over-limit")
+    assert "CLIPLANE_MAX_STREAMS" in response.json()["detail"]
 
 
 MKV_HEAD = b"\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska\x42\x87\x81\x02\x42\x85\x81\x02"
@@ -184,6 +184,6 @@ def test_nothing_of_a_file_is_in_the_answer(http: httpx.Client) -> None:
     body = media.clip(frames=8)
     for name in (b"isom", b"avc1", b"vide", b"mp41"):
         body = body.replace(name, marker[: len(name)])
-    answer = http.post("/v1/classify", content=body + marker)
-    assert marker not in answer.content
-    assert marker[:4] not in answer.content
+    response = http.post("/v1/classify", content=body + marker)
+    assert marker not in response.content
+    assert marker[:4] not in response.content

@@ -15,15 +15,15 @@ MP4_HEAD = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2"
 HLS = b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n"
 
 
-def assert_problem(answer: httpx.Response, status: int, type_: str) -> None:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"].startswith("application/problem+json")
-    body = answer.json()
+def assert_problem(response: httpx.Response, status: int, type_: str) -> None:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"].startswith("application/problem+json")
+    body = response.json()
     assert body["type"] == f"urn:cliplane:problem:{type_}"
     assert body["status"] == status
     assert body["title"]
-    assert body["request_id"] == answer.headers["x-request-id"]
-    assert "Traceback" not in answer.text
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert "Traceback" not in response.text
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_no_body_is_a_400(http: httpx.Client) -> None:
     ],
 )
 def test_a_form_without_a_video_is_a_400(http: httpx.Client, body: bytes, content_type: str) -> None:
-    answer = http.post("/v1/classify", content=body, headers={"Content-Type": content_type})
-    assert_problem(answer, 400, "bad-body")
+    response = http.post("/v1/classify", content=body, headers={"Content-Type": content_type})
+    assert_problem(response, 400, "bad-body")
 
 
 @pytest.mark.parametrize(
@@ -82,22 +82,22 @@ def test_a_form_without_a_video_is_a_400(http: httpx.Client, body: bytes, conten
 def test_a_wrong_field_of_a_form_is_a_400_that_names_it(
     http: httpx.Client, query: str, field: dict[str, str], detail: str
 ) -> None:
-    answer = http.post(f"/v1/classify?{query}", data=field, files={"video": ("a.mp4", media.clip(frames=8))})
-    assert_problem(answer, 400, "bad-query")
-    assert detail in answer.json()["detail"]
+    response = http.post(f"/v1/classify?{query}", data=field, files={"video": ("a.mp4", media.clip(frames=8))})
+    assert_problem(response, 400, "bad-query")
+    assert detail in response.json()["detail"]
 
 
 def test_a_compressed_body_is_a_415_that_says_so(http: httpx.Client) -> None:
     body = gzip.compress(media.clip(frames=8))
     assert_problem(http.post("/v1/classify", content=body), 415, "encoded-body")
-    answer = http.post("/v1/classify", content=body, headers={"Content-Encoding": "gzip"})
-    assert_problem(answer, 415, "encoded-body")
+    response = http.post("/v1/classify", content=body, headers={"Content-Encoding": "gzip"})
+    assert_problem(response, 415, "encoded-body")
 
 
 @pytest.mark.parametrize("name", ["nobody", "../etc", "a/b", "", "x" * 200, "%00"])
 def test_an_unknown_model_is_a_404(http: httpx.Client, name: str) -> None:
-    answer = http.post("/v1/classify", params={"model": name}, content=media.clip(frames=8))
-    assert_problem(answer, 404, "unknown-model")
+    response = http.post("/v1/classify", params={"model": name}, content=media.clip(frames=8))
+    assert_problem(response, 404, "unknown-model")
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1/nothing", "/.env", "/../../etc/passwd", "/nginx.conf"])
@@ -142,36 +142,36 @@ def test_audio_alone_is_a_422(http: httpx.Client) -> None:
 
 def test_a_video_over_a_limit_is_a_422_that_names_it(http: httpx.Client) -> None:
     huge = media.encode(iter([np.zeros((2400, 4800, 3), np.uint8)]), codec="mpeg4")
-    answer = http.post("/v1/classify", content=huge)
-    assert_problem(answer, 422, "over-limit")
-    assert "4800x2400 pixels" in answer.json()["detail"]
+    response = http.post("/v1/classify", content=huge)
+    assert_problem(response, 422, "over-limit")
+    assert "4800x2400 pixels" in response.json()["detail"]
     long = media.encode(media.moving_camera("static", frames=9), fps=Fraction(1, 1000))
-    answer = http.post("/v1/classify", content=long)
-    assert_problem(answer, 422, "over-limit")
-    assert "9000 s long" in answer.json()["detail"]
+    response = http.post("/v1/classify", content=long)
+    assert_problem(response, 422, "over-limit")
+    assert "9000 s long" in response.json()["detail"]
 
 
 def test_a_truncated_video_is_answered_or_refused_in_form(http: httpx.Client) -> None:
     video = media.clip(frames=40)
     for part in (0.05, 0.2, 0.5, 0.9, 0.99):
-        answer = http.post("/v1/classify", content=video[: int(len(video) * part)])
-        if answer.status_code != 200:
-            assert_problem(answer, 422, "undecodable-video")
+        response = http.post("/v1/classify", content=video[: int(len(video) * part)])
+        if response.status_code != 200:
+            assert_problem(response, 422, "undecodable-video")
 
 
 def test_an_error_is_an_event_of_a_stream_or_a_status(http: httpx.Client) -> None:
-    answer = http.post("/v1/classify", content=MP4_HEAD, headers={"Accept": "text/event-stream"})
-    assert_problem(answer, 422, "undecodable-video")
+    response = http.post("/v1/classify", content=MP4_HEAD, headers={"Accept": "text/event-stream"})
+    assert_problem(response, 422, "undecodable-video")
 
 
 def test_a_client_cannot_choose_the_file_that_is_read(http: httpx.Client) -> None:
-    answer = http.post("/v1/classify", headers={"X-Spool-Path": "/etc/passwd", "X-Spool-Seconds": "x"})
-    assert_problem(answer, 400, "bad-body")
+    response = http.post("/v1/classify", headers={"X-Spool-Path": "/etc/passwd", "X-Spool-Seconds": "x"})
+    assert_problem(response, 400, "bad-body")
 
 
 def test_after_all_that_the_next_request_is_right(http: httpx.Client) -> None:
-    answer = http.post("/v1/classify", content=media.clip("zoom_in"))
-    assert answer.json()["predictions"][0]["label"] == "zoom_in"
+    response = http.post("/v1/classify", content=media.clip("zoom_in"))
+    assert response.json()["predictions"][0]["label"] == "zoom_in"
 
 
 @pytest.mark.parametrize(
@@ -187,11 +187,11 @@ def test_after_all_that_the_next_request_is_right(http: httpx.Client) -> None:
 def test_nginx_s_own_answers_are_problems_too(
     http: httpx.Client, method: str, path: str, status: int, allowed: str | None
 ) -> None:
-    answer = http.request(method, path, headers={"X-Request-ID": "mine"})
-    assert answer.status_code == answer.json()["status"] == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers.get("allow") == allowed
-    assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine"
+    response = http.request(method, path, headers={"X-Request-ID": "mine"})
+    assert response.status_code == response.json()["status"] == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers.get("allow") == allowed
+    assert response.headers["x-request-id"] == response.json()["request_id"] == "mine"
 
 
 @pytest.mark.parametrize(

@@ -40,17 +40,17 @@ def test_the_example_video_is_answered_as_in_the_example(
     video = example_video(http, operation, content_type)
     params: dict[str, str | int] = {"model": "camera_motion", "views": 2, "top": 2}
     if content_type == "multipart/form-data":
-        answer = http.post(CLASSIFY, params=params, files={"video": ("example.mp4", video)})
+        response = http.post(CLASSIFY, params=params, files={"video": ("example.mp4", video)})
     else:
-        answer = http.post(CLASSIFY, params=params, content=video, headers={"Content-Type": content_type})
-    assert answer.status_code == 200, answer.text
+        response = http.post(CLASSIFY, params=params, content=video, headers={"Content-Type": content_type})
+    assert response.status_code == 200, response.text
     content = operation["responses"]["200"]["content"]["application/json"]
     told = content["examples"]["pan"]["value"]
-    for result in (answer.json(), told):
+    for result in (response.json(), told):
         jsonschema.validate(result, answer_schema(document, content))
     same = ("model", "version", "video")
-    assert {name: answer.json()[name] for name in same} == {name: told[name] for name in same}
-    for got, said in zip(answer.json()["predictions"], told["predictions"], strict=True):
+    assert {name: response.json()[name] for name in same} == {name: told[name] for name in same}
+    for got, said in zip(response.json()["predictions"], told["predictions"], strict=True):
         assert got["label"] == said["label"]
         assert got["score"] == pytest.approx(said["score"], abs=0.02)  # another CPU rounds otherwise
 
@@ -64,8 +64,8 @@ def test_every_example_of_a_parameter_is_taken(http: httpx.Client, operation: di
             place = parameter["in"]
             assert place in ("query", "header")
             params, headers = (given, {}) if place == "query" else ({}, given)
-            answer = http.post(CLASSIFY, content=video, params=params, headers=headers)
-            assert answer.status_code == 200, (parameter["name"], answer.text)
+            response = http.post(CLASSIFY, content=video, params=params, headers=headers)
+            assert response.status_code == 200, (parameter["name"], response.text)
             tried += 1
     assert tried >= len(operation["parameters"])
 

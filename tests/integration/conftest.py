@@ -169,8 +169,10 @@ class Stack:
     def all_lanes_answer(self) -> bool:
         """Whether both lanes answer and have their decoders: a lane looks at what it has when a request comes."""
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(classify, [video("pan_right")] * 4))
-        return {answer.status_code for answer in answers} == {200} and len(self.decoders()) == len(self.lanes()) == 2
+            responses = list(pool.map(classify, [video("pan_right")] * 4))
+        return {response.status_code for response in responses} == {200} and len(self.decoders()) == len(
+            self.lanes()
+        ) == 2
 
     def wait_until_well(self) -> None:
         """Ready, with both lanes, and both know the Triton that runs now."""
@@ -255,14 +257,14 @@ class InBackground:
     """A request that runs while the test does something to the stack."""
 
     def __init__(self, body: bytes, **query: object) -> None:
-        self.answer: httpx.Response | None = None
+        self.response: httpx.Response | None = None
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, args=(body, query))
         self._thread.start()
 
     def _run(self, body: bytes, query: dict[str, object]) -> None:
         try:
-            self.answer = classify(body, **query)
+            self.response = classify(body, **query)
         except httpx.TransportError as exc:
             self.error = exc
 
@@ -273,4 +275,4 @@ class InBackground:
         """The answer, or None where the connection broke."""
         self._thread.join(90)
         assert not self._thread.is_alive(), "the request hangs"
-        return self.answer
+        return self.response

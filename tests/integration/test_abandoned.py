@@ -60,11 +60,11 @@ class Clients:
         return self._http.post("/v1/classify", params={"views": views, "top": 1}, content=body)
 
     def _stay(self, views: str) -> str:
-        answer = self._post(views, self._whole)
-        if answer.status_code == 503:
+        response = self._post(views, self._whole)
+        if response.status_code == 503:
             return "busy"
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["predictions"][0]["label"] == LABEL
+        assert response.status_code == 200, response.text
+        assert response.json()["predictions"][0]["label"] == LABEL
         return "answered"
 
     def _leave(self, views: str, rng: random.Random) -> str:
@@ -78,8 +78,8 @@ class Clients:
     def _leave_a_stream(self, views: str, rng: random.Random) -> str:
         with self._http.stream(
             "POST", "/v1/classify", params={"views": views}, content=self._whole, headers=STREAM
-        ) as answer:
-            lines = sum(1 for _ in itertools.islice(answer.iter_lines(), rng.randrange(1, 30)))
+        ) as response:
+            lines = sum(1 for _ in itertools.islice(response.iter_lines(), rng.randrange(1, 30)))
         return "left" if lines else "answered"
 
     def _send_damaged(self, views: str, rng: random.Random) -> str:

@@ -56,9 +56,11 @@ def test_every_operation_keeps_its_contract(
     @given(case=description[path][method].as_strategy(generation_mode=mode))
     @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     def keeps(case: schemathesis.Case[Any]) -> None:
-        answer = case.call(timeout=30)
+        response = case.call(timeout=30)
         # Schemathesis does not count 414 among the refusals of a bad query.
-        case.validate_response(answer, excluded_checks=[negative_data_rejection] if answer.status_code == 414 else [])
+        case.validate_response(
+            response, excluded_checks=[negative_data_rejection] if response.status_code == 414 else []
+        )
 
     keeps()
 
@@ -72,7 +74,7 @@ def test_no_operation_is_left_out(description: schemathesis.BaseSchema) -> None:
 def test_the_most_views_of_this_stack_are_documented() -> None:
     document = httpx.get(f"{BASE}/openapi.json").json()
     (views,) = (p for p in document["paths"]["/v1/classify"]["post"]["parameters"] if p["name"] == "views")
-    most = views["schema"]["anyOf"][0]["maximum"]
-    for count, status in ((most, 200), (most + 1, 400)):
-        answer = httpx.post(f"{BASE}/v1/classify", params={"views": count}, content=media.clip(frames=8), timeout=30)
-        assert answer.status_code == status, answer.text
+    max_views = views["schema"]["anyOf"][0]["maximum"]
+    for count, status in ((max_views, 200), (max_views + 1, 400)):
+        response = httpx.post(f"{BASE}/v1/classify", params={"views": count}, content=media.clip(frames=8), timeout=30)
+        assert response.status_code == status, response.text

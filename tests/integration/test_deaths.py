@@ -41,10 +41,10 @@ def restart(stack: Stack, service: str) -> None:
 
 def answers_by_shared_memory() -> bool:
     try:
-        answer = httpx.get(f"{BASE}/readyz", timeout=5)
+        response = httpx.get(f"{BASE}/readyz", timeout=5)
     except httpx.TransportError:
         return False
-    return answer.status_code == 200 and answer.json()["handoff"] == "system_shm"
+    return response.status_code == 200 and response.json()["handoff"] == "system_shm"
 
 
 @pytest.mark.parametrize("first", ["web", "triton"])

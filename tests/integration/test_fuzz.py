@@ -153,8 +153,8 @@ def test_mutants_kill_nothing_hang_nothing_and_call_nobody(ready: Stack, listene
         def one(number: int) -> tuple[str, float]:
             body = mutant(number, originals, url.encode())
             began = time.monotonic()
-            answer = http.post("/v1/classify", params={"views": 2, "top": 1}, content=body)
-            kind = "classified" if answer.status_code == 200 else answer.json()["type"].rpartition(":")[2]
+            response = http.post("/v1/classify", params={"views": 2, "top": 1}, content=body)
+            kind = "classified" if response.status_code == 200 else response.json()["type"].rpartition(":")[2]
             assert kind in (
                 "classified",
                 "not-a-video",
@@ -164,7 +164,7 @@ def test_mutants_kill_nothing_hang_nothing_and_call_nobody(ready: Stack, listene
                 "decoder-out-of-memory",
                 "decoder-crashed",
                 "decoder-out-of-memory",  # of a picture that is within the limits, and needs more
-            ), f"mutant {number}: {answer.status_code} {answer.text}"
+            ), f"mutant {number}: {response.status_code} {response.text}"
             return kind, time.monotonic() - began
 
         with concurrent.futures.ThreadPoolExecutor(3) as pool:

@@ -56,10 +56,10 @@ def test_names_that_clients_make_up_are_no_series(ready: Stack) -> None:
     assert httpx.post(f"{BASE}/v1/classify?model={name}", content=video("pan_left")).status_code == 404
     docker("pause", ready.container("triton"))
     try:
-        answer = httpx.post(f"{BASE}/v1/classify?model={name}", content=video("pan_left"), timeout=60)
+        response = httpx.post(f"{BASE}/v1/classify?model={name}", content=video("pan_left"), timeout=60)
     finally:
         docker("unpause", ready.container("triton"))
-    assert answer.status_code in (503, 504)
+    assert response.status_code in (503, 504)
     assert name not in httpx.get(f"{BASE}/metrics").text
 
 
@@ -67,13 +67,13 @@ def test_while_triton_stands_still_health_is_told_in_time(ready: Stack) -> None:
     docker("pause", ready.container("triton"))
     try:
         with concurrent.futures.ThreadPoolExecutor(24) as pool:
-            answers = [pool.submit(httpx.get, f"{BASE}/readyz", timeout=30) for _ in range(20)]
+            responses = [pool.submit(httpx.get, f"{BASE}/readyz", timeout=30) for _ in range(20)]
             live = httpx.get(f"{BASE}/livez", timeout=30)
         assert live.status_code == 200
         # By its own clock: 2 s are promised, and this machine has other work.
         assert live.elapsed.total_seconds() < 5
-        for answer in answers:
-            assert answer.result().status_code == 503
-            assert answer.result().elapsed.total_seconds() < 10
+        for response in responses:
+            assert response.result().status_code == 503
+            assert response.result().elapsed.total_seconds() < 10
     finally:
         docker("unpause", ready.container("triton"))

@@ -32,10 +32,10 @@ def test_a_lane_killed_in_a_request_is_replaced(ready: Stack) -> None:
     wait_until(lambda: ready.waiting_jobs() == 1, what="the request in a lane: its decoder, which stands still, has it")
     for pid in before:
         ready.kill("web", pid)
-    answer = request.result()
-    assert answer is not None
-    assert answer.status_code == 502
-    assert answer.json()["type"] == "urn:cliplane:problem:lane-died"
+    response = request.result()
+    assert response is not None
+    assert response.status_code == 502
+    assert response.json()["type"] == "urn:cliplane:problem:lane-died"
     wait_until(lambda: len(ready.lanes()) == 2 and not set(ready.lanes()) & set(before), what="new lanes")
     assert classify(video("tilt_up")).json()["predictions"][0]["label"] == "tilt_up"
     wait_until(lambda: regions_of(ready) == workers_of(ready), what="only living regions")
@@ -61,10 +61,10 @@ def test_a_decoder_killed_in_a_request_is_replaced(ready: Stack) -> None:
     lanes = ready.lanes()
     for pid in ready.decoders():
         ready.kill("web", pid)
-    answer = request.result()
-    assert answer is not None
-    assert answer.json()["type"] == "urn:cliplane:problem:decoder-crashed"
-    assert answer.json()["detail"] == "by SIGKILL"
+    response = request.result()
+    assert response is not None
+    assert response.json()["type"] == "urn:cliplane:problem:decoder-crashed"
+    assert response.json()["detail"] == "by SIGKILL"
     assert classify(video("tilt_up")).json()["predictions"][0]["label"] == "tilt_up"
     assert classify(video("zoom_in")).json()["predictions"][0]["label"] == "zoom_in"
     assert ready.shared_memory() == shm
@@ -75,9 +75,9 @@ def test_a_decoder_that_hangs_is_a_504_and_is_replaced(ready: Stack) -> None:
     ready.stop_decoders()
     shm, lanes = ready.shared_memory(), ready.lanes()
     began = time.monotonic()
-    answer = classify(video("pan_left"))
-    assert answer.status_code == 504
-    assert answer.json()["type"] == "urn:cliplane:problem:decode-timeout"
+    response = classify(video("pan_left"))
+    assert response.status_code == 504
+    assert response.json()["type"] == "urn:cliplane:problem:decode-timeout"
     assert time.monotonic() - began < 23  # CLIPLANE_REQUEST_TIMEOUT_S=20
     ready.continue_decoders()
     assert classify(video("tilt_up")).json()["predictions"][0]["label"] == "tilt_up"
@@ -92,15 +92,15 @@ def test_triton_killed_in_a_request_comes_back_and_lanes_register_again(ready: S
     request = InBackground(body, views=30)
     wait_until(lambda: ready.decoding_ticks() > idle + 10, what="a decoder at work")
     docker("kill", "-s", "KILL", ready.container("triton"))
-    answer = request.result()
-    assert answer is not None
-    if answer.status_code != 200:  # all its inferences may have been over
-        assert answer.json()["type"] in (
+    response = request.result()
+    assert response is not None
+    if response.status_code != 200:  # all its inferences may have been over
+        assert response.json()["type"] in (
             "urn:cliplane:problem:triton-unavailable",
             "urn:cliplane:problem:not-ready",
         )
-        assert answer.status_code == 503
-        assert "retry-after" in answer.headers
+        assert response.status_code == 503
+        assert "retry-after" in response.headers
     # `docker kill` counts as a wish of the operator, so the restart policy does not act: a crash does.
     docker("start", ready.container("triton"))
     ready.wait_until_well()
@@ -129,12 +129,12 @@ def test_a_stalled_triton_is_a_504_and_its_region_goes_into_quarantine(ready: St
     docker("pause", ready.container("triton"))
     try:
         ready.continue_decoders()
-        answer = request.result()
+        response = request.result()
     finally:
         docker("unpause", ready.container("triton"))
-    assert answer is not None
-    assert answer.status_code == 504, answer.text
-    assert answer.json()["type"] == "urn:cliplane:problem:infer-timeout"
+    assert response is not None
+    assert response.status_code == 504, response.text
+    assert response.json()["type"] == "urn:cliplane:problem:infer-timeout"
     after = classify(video("tilt_up")).json()
     assert after["predictions"][0]["label"] == "tilt_up"
 
@@ -248,8 +248,8 @@ def test_a_stop_under_load_loses_no_request(ready: Stack) -> None:
         while not stop.is_set():
             name, url = f"stop-{uuid.uuid4().hex}", f"{BASE}/v1/classify?views=4"
             try:
-                answer = httpx.post(url, content=video("pan_right"), headers={"X-Request-ID": name}, timeout=60)
-                answered[name] = answer.status_code
+                response = httpx.post(url, content=video("pan_right"), headers={"X-Request-ID": name}, timeout=60)
+                answered[name] = response.status_code
             except httpx.ConnectError:
                 return  # refused before it was sent: nothing was lost
             except httpx.TransportError:
@@ -306,8 +306,8 @@ def a_client_that_asks_all_the_time() -> Iterator[collections.Counter[str]]:
 
     def ask() -> None:
         while not stop.is_set():
-            answer = classify(video("pan_right"), views=1)
-            type_ = "200" if answer.status_code == 200 else answer.json()["type"]
+            response = classify(video("pan_right"), views=1)
+            type_ = "200" if response.status_code == 200 else response.json()["type"]
             outcomes[type_.removeprefix("urn:cliplane:problem:")] += 1
 
     thread = threading.Thread(target=ask)
@@ -343,12 +343,12 @@ def test_readyz_is_503_in_time_while_triton_stands_still(ready: Stack) -> None:
     try:
         wait_until(lambda: not ready.is_ready(), what="not ready")
         began = time.monotonic()
-        answer = httpx.get(f"{BASE}/readyz", timeout=10)
+        response = httpx.get(f"{BASE}/readyz", timeout=10)
         took = time.monotonic() - began
         alive = httpx.get(f"{BASE}/livez", timeout=10)
     finally:
         docker("unpause", ready.container("triton"))
-    assert (answer.status_code, answer.json()["type"]) == (503, "urn:cliplane:problem:triton-unavailable")
-    assert "retry-after" in answer.headers
+    assert (response.status_code, response.json()["type"]) == (503, "urn:cliplane:problem:triton-unavailable")
+    assert "retry-after" in response.headers
     assert took < 4  # 1.5 s where the machine has nothing else to do
     assert alive.status_code == 200

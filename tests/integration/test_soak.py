@@ -41,7 +41,7 @@ def test_a_thousand_requests_with_kills_leave_nothing_behind(ready: Stack) -> No
     videos = {label: media.clip(label, width=160, height=120) for label in labels}
     with concurrent.futures.ThreadPoolExecutor(4) as pool:  # warm: both lanes and their decoders have worked
         assert all(
-            answer.status_code == 200 for answer in pool.map(lambda i: classify(videos[labels[i % 4]]), range(120))
+            response.status_code == 200 for response in pool.map(lambda i: classify(videos[labels[i % 4]]), range(120))
         )
     before, memory_kb = state(ready), resident_kb(ready)
     outcomes: collections.Counter[str] = collections.Counter()
@@ -64,13 +64,13 @@ def test_a_thousand_requests_with_kills_leave_nothing_behind(ready: Stack) -> No
         if number in due:
             kill_one(number)
         label = labels[number % len(labels)]
-        answer = classify(videos[label], top=1)
-        if answer.status_code == 200:
+        response = classify(videos[label], top=1)
+        if response.status_code == 200:
             outcomes["classified"] += 1
-            if answer.json()["predictions"][0]["label"] != label:
+            if response.json()["predictions"][0]["label"] != label:
                 wrong.append(label)
         else:
-            outcomes[answer.json()["type"].rpartition(":")[2]] += 1
+            outcomes[response.json()["type"].rpartition(":")[2]] += 1
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(one, range(REQUESTS)))

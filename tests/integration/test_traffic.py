@@ -32,14 +32,14 @@ def test_two_lanes_with_different_videos_never_cross_answers(ready: Stack) -> No
     def one(i: int) -> bool:
         label = labels[i % len(labels)]
         name = f"cross-{i}"
-        answer = httpx.post(
+        response = httpx.post(
             f"{BASE}/v1/classify",
             params={"top": 9},
             content=video(label),
             headers={"X-Request-ID": name},
             timeout=60,
         ).json()
-        return bool(answer["request_id"] == name and answer["predictions"] == expected[label])
+        return bool(response["request_id"] == name and response["predictions"] == expected[label])
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert all(pool.map(one, range(200)))
@@ -63,13 +63,13 @@ def test_more_than_lanes_and_queue_get_503_at_once(ready: Stack) -> None:
         assert set(pool.map(lambda _: classify(video("pan_left")).status_code, range(300))) == {503}
     ready.continue_decoders()
     for request in refused:
-        answer = request.result()
-        assert answer is not None
-        assert answer.status_code == 503
-        assert answer.json()["type"] == "urn:cliplane:problem:busy"
-        assert int(answer.headers["retry-after"]) >= 1
-    answers = [request.result() for request in requests if request not in refused]
-    assert [answer.status_code for answer in answers if answer is not None] == [200] * 7
+        response = request.result()
+        assert response is not None
+        assert response.status_code == 503
+        assert response.json()["type"] == "urn:cliplane:problem:busy"
+        assert int(response.headers["retry-after"]) >= 1
+    responses = [request.result() for request in requests if request not in refused]
+    assert [response.status_code for response in responses if response is not None] == [200] * 7
     wait_until(lambda: counted("busy") == before + len(refused) + 300, seconds=5, what="all refusals in the metrics")
 
 
@@ -98,17 +98,17 @@ def test_an_answer_says_how_long_its_body_was_on_the_way(ready: Stack) -> None:
         assert classify(video("pan_right")).status_code == 200
         held_ms = 1000 * (time.monotonic() - began)
         connection.sendall(body[1_500_000:])
-        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
-    assert answer.startswith("HTTP/1.1 415 ")
-    (told,) = re.findall(r"^Server-Timing: spool;dur=(\d+)\r$", answer, re.MULTILINE)
+        response = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    assert response.startswith("HTTP/1.1 415 ")
+    (told,) = re.findall(r"^Server-Timing: spool;dur=(\d+)\r$", response, re.MULTILINE)
     assert int(told) > held_ms - 10  # nginx's clock is as coarse as its turns
 
 
 def test_a_client_that_leaves_costs_the_lane_nothing_more(ready: Stack) -> None:
     body, began, name = long_video(), time.time(), f"leaves-{uuid.uuid4().hex}"
     headers = {"Accept": "text/event-stream", "X-Request-ID": name}
-    with httpx.stream("POST", f"{BASE}/v1/classify?views=30", content=body, headers=headers) as answer:
-        next(answer.iter_text())
+    with httpx.stream("POST", f"{BASE}/v1/classify?views=30", content=body, headers=headers) as response:
+        next(response.iter_text())
 
     def ended() -> bool:
         # "failed" as client-gone, or "classified" where the lane was faster than the news.
@@ -122,10 +122,10 @@ def test_a_client_that_leaves_costs_the_lane_nothing_more(ready: Stack) -> None:
 
 def test_a_body_over_the_limit_is_a_413(ready: Stack) -> None:
     before = counted("body-too-large")
-    answer = classify(bytes(20_000_001))
-    assert answer.status_code == 413
-    assert answer.json()["type"] == "urn:cliplane:problem:body-too-large"
-    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    response = classify(bytes(20_000_001))
+    assert response.status_code == 413
+    assert response.json()["type"] == "urn:cliplane:problem:body-too-large"
+    assert response.json()["request_id"] == response.headers["x-request-id"]
     wait_until(lambda: counted("body-too-large") == before + 1, seconds=5, what="it in the metrics")
 
 
@@ -134,12 +134,12 @@ def test_a_request_s_name_is_in_every_log(ready: Stack) -> None:
     with triton_client() as triton:
         triton.update_log_settings({"log_verbose_level": 1})
         try:
-            answer = httpx.post(
+            response = httpx.post(
                 f"{BASE}/v1/classify", content=video("pan_left"), headers={"X-Request-ID": name}, timeout=60
             )
         finally:
             triton.update_log_settings({"log_verbose_level": 0})
-    assert answer.json()["request_id"] == answer.headers["x-request-id"] == name
+    assert response.json()["request_id"] == response.headers["x-request-id"] == name
 
     def lines() -> dict[object, dict[str, object]]:
         return {line["event"]: line for line in ready.log(since=began) if line.get("request_id") == name}
@@ -153,8 +153,8 @@ def test_a_request_s_name_is_in_every_log(ready: Stack) -> None:
 def test_a_request_in_the_queue_is_answered(ready: Stack) -> None:
     body = long_video()
     requests = [InBackground(body, views=8) for _ in range(4)]
-    answers = [request.result() for request in requests]
-    assert [answer.status_code for answer in answers if answer is not None] == [200] * 4
+    responses = [request.result() for request in requests]
+    assert [response.status_code for response in responses if response is not None] == [200] * 4
 
 
 def test_nothing_of_a_file_reaches_a_log(ready: Stack) -> None:

@@ -52,18 +52,18 @@ def test_only_the_group_may_connect_to_triton(stack: Stack) -> None:
 
 def test_every_process_of_web_is_behind_the_walls(stack: Stack) -> None:
     """Docker's filter, the one on IPC calls, on gunicorn's processes the one on sockets, on decoders their own."""
-    least = {"nginx": 2, "supervisord": 2, "gunicorn": 3, "cliplane.decoder": 4}
+    min_processes = {"nginx": 2, "supervisord": 2, "gunicorn": 3, "cliplane.decoder": 4}
     seen = set()
     for pid, (parent, command) in stack.processes("web").items():
         if pid != 1 and parent == 0:
             continue  # a health check, or this look: Docker puts them in from outside
         status = stack.exec("web", "cat", f"/proc/{pid}/status")
         filters = int(next(line for line in status.splitlines() if line.startswith("Seccomp_filters")).split()[1])
-        for name, wanted in least.items():
+        for name, wanted in min_processes.items():
             if name in command:
                 seen.add(name)
                 assert filters >= wanted, command
-    assert seen == set(least)
+    assert seen == set(min_processes)
 
 
 def test_what_the_kernel_cannot_close_is_said_in_the_log(stack: Stack) -> None:

@@ -66,10 +66,10 @@ def served() -> set[str]:
     names: set[str] = set()
 
     def is_told() -> bool:
-        answer = httpx.get(f"{BASE}/v1/models", timeout=60)
-        if answer.status_code == 200:
-            names.update(model["name"] for model in answer.json()["models"])
-        return answer.status_code == 200
+        response = httpx.get(f"{BASE}/v1/models", timeout=60)
+        if response.status_code == 200:
+            names.update(model["name"] for model in response.json()["models"])
+        return response.status_code == 200
 
     wait_until(is_told, seconds=60, what="Triton tells its models")
     return names

@@ -125,7 +125,7 @@ def compared(kind: str, work: Path, temperature: float = 1.0, **changes: Any) ->
         "sum": float(served.sum(1).max()),
         "labels": brought.labels,
         "network": brought.network,
-        "side": [brought.sampling.short_side, brought.sampling.crop],
+        "side": [brought.sampling.short_side, brought.sampling.crop_height],
         "clip": [brought.sampling.clip_length, brought.sampling.temporal_stride],
     }
 

@@ -125,8 +125,8 @@ def test_the_command_of_the_docs_makes_a_server_of_a_folder(work: Path, name: st
     assert max(about["parity"]["max_difference"].values()) <= 1e-4
     wait_until(lambda: name in served(), seconds=90, what="Triton has loaded it")
     video = media.encode(media.moving_camera("pan_right", frames=60, width=200, height=200), options={"crf": "28"})
-    answer = httpx.post(f"{BASE}/v1/classify", params={"model": name, "top": 5}, content=video, timeout=60)
-    assert answer.status_code == 200, answer.text
-    found = answer.json()
+    response = httpx.post(f"{BASE}/v1/classify", params={"model": name, "top": 5}, content=video, timeout=60)
+    assert response.status_code == 200, response.text
+    found = response.json()
     assert sorted(one["label"] for one in found["predictions"]) == LABELS
     assert len(found["views"]) == 1

@@ -72,8 +72,8 @@ def test_a_checkpoint_is_exported_served_and_answers_as_pytorch(
 
     wait_until(lambda: name in served(), seconds=90, what="Triton has loaded it, without a restart")
     query: dict[str, str | int] = {"model": name, "views": 2, "top": classes}
-    answer = httpx.post(f"{BASE}/v1/classify", params=query, content=video.read_bytes(), timeout=120)
-    assert answer.status_code == 200, answer.text
+    response = httpx.post(f"{BASE}/v1/classify", params=query, content=video.read_bytes(), timeout=120)
+    assert response.status_code == 200, response.text
 
     model = next(m for m in httpx.get(f"{BASE}/v1/models").json()["models"] if m["name"] == name)
     cut = model["sampling"]
@@ -83,7 +83,7 @@ def test_a_checkpoint_is_exported_served_and_answers_as_pytorch(
     np.save(work / "views.npy", views_of(video, sampling))
     assert run("-c", PYTORCH, network, checkpoint, work / "views.npy", work / "expected.npy").returncode == 0
     expected = np.load(work / "expected.npy")
-    for view, probabilities in zip(answer.json()["views"], expected, strict=True):
+    for view, probabilities in zip(response.json()["views"], expected, strict=True):
         scores = {p["label"]: p["score"] for p in view["predictions"]}
         found = np.array([scores[f"class {k}"] for k in range(classes)])
         assert np.abs(found - probabilities).max() < 1e-4

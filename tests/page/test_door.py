@@ -39,12 +39,12 @@ def test_who_has_no_video_at_hand_tries_the_example(page: Page) -> None:
 
 
 def test_what_was_doubtful_in_a_file_stands_above_its_labels(page: Page, clip: Path) -> None:
-    answer = httpx.post(f"{test_page.BASE}/v1/classify", content=clip.read_bytes(), timeout=60).json()
-    answer["warnings"] = [
+    response = httpx.post(f"{test_page.BASE}/v1/classify", content=clip.read_bytes(), timeout=60).json()
+    response["warnings"] = [
         {"type": "rate-assumed", "detail": "<b>25</b> frames a second"},
         {"type": "damaged", "detail": ""},
     ]
-    events = {"video": answer["video"], "warning": answer["warnings"][0], "news": {}, "result": answer}
+    events = {"video": response["video"], "warning": response["warnings"][0], "news": {}, "result": response}
     stream = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events.items())
     page.route(
         "**/v1/classify*", lambda route: route.fulfill(body=stream, headers={"Content-Type": "text/event-stream"})

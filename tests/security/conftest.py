@@ -200,13 +200,13 @@ class Answer:
 
 def answer_of(connection: socket.socket) -> Answer:
     """The answer, whole; what nginx says before it has read the request it says at once, and closes later."""
-    answer = http.client.HTTPResponse(connection)
+    response = http.client.HTTPResponse(connection)
     try:
-        answer.begin()
+        response.begin()
     except (http.client.BadStatusLine, ConnectionResetError):
         return Answer(0, {}, b"")  # closed without a word
-    with answer:
-        return Answer(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
+    with response:
+        return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, response.read())
 
 
 @pytest.fixture(scope="module")

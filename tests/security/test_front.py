@@ -22,9 +22,9 @@ FrontWith = Callable[..., Front]
 )
 @pytest.mark.parametrize("path", ["/", "/v1/models", "/v1/classify", "/metrics", "/nothing"])
 def test_a_host_of_another_name_is_a_421(front: Front, host: str, path: str) -> None:
-    answer = httpx.get(front.base + path, headers={"Host": host})
-    assert answer.status_code == 421
-    assert answer.json()["type"] == "urn:cliplane:problem:misdirected"
+    response = httpx.get(front.base + path, headers={"Host": host})
+    assert response.status_code == 421
+    assert response.json()["type"] == "urn:cliplane:problem:misdirected"
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "[::1]:8080", "web", "192.168.7.7", "a.localhost"])
@@ -60,10 +60,10 @@ def test_the_hosts_can_be_set(front_with: FrontWith) -> None:
 )
 def test_a_page_of_another_site_cannot_post(front: Front, headers: dict[str, str]) -> None:
     before = len(front.lanes.seen)
-    answer = httpx.post(f"{front.base}/v1/classify", content=b"video", headers=headers)
-    assert answer.status_code == 403
-    assert answer.json()["type"] == "urn:cliplane:problem:cross-site"
-    assert "access-control-allow-origin" not in answer.headers
+    response = httpx.post(f"{front.base}/v1/classify", content=b"video", headers=headers)
+    assert response.status_code == 403
+    assert response.json()["type"] == "urn:cliplane:problem:cross-site"
+    assert "access-control-allow-origin" not in response.headers
     assert len(front.lanes.seen) == before
 
 
@@ -80,17 +80,17 @@ def test_the_page_itself_and_programs_can_post(front: Front) -> None:
 def test_an_origin_that_is_named_may_ask_and_read_and_no_other(front_with: FrontWith) -> None:
     front = front_with(cors_origins="https://app.example.com,http://localhost:3000")
     ours = {"Origin": "https://app.example.com", "Sec-Fetch-Site": "cross-site"}
-    answer = httpx.post(f"{front.base}/v1/classify", content=b"video", headers=ours)
-    assert answer.status_code == 200
-    assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
-    assert answer.headers["vary"] == "Origin"
+    response = httpx.post(f"{front.base}/v1/classify", content=b"video", headers=ours)
+    assert response.status_code == 200
+    assert response.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert response.headers["vary"] == "Origin"
     preflight = httpx.options(f"{front.base}/v1/classify", headers=ours | {"Access-Control-Request-Method": "POST"})
     assert preflight.status_code == 204
     assert "POST" in preflight.headers["access-control-allow-methods"]
     for origin in ("https://app.example.com.evil.test", "https://appXexample.com", "http://app.example.com"):
-        answer = httpx.post(f"{front.base}/v1/classify", content=b"video", headers=ours | {"Origin": origin})
-        assert answer.status_code == 403
-        assert "access-control-allow-origin" not in answer.headers
+        response = httpx.post(f"{front.base}/v1/classify", content=b"video", headers=ours | {"Origin": origin})
+        assert response.status_code == 403
+        assert "access-control-allow-origin" not in response.headers
     refusal = httpx.get(f"{front.base}/nothing", headers=ours)
     assert refusal.headers["access-control-allow-origin"] == "https://app.example.com"
 
@@ -135,27 +135,27 @@ def test_what_nginx_refuses_by_itself_is_a_problem_and_is_counted(
     front: Front, request_: bytes, status: int, type_: str
 ) -> None:
     front.forget_refusals()
-    answer = front.raw(request_)
-    assert answer.status == status
-    assert answer.problem() == type_
+    response = front.raw(request_)
+    assert response.status == status
+    assert response.problem() == type_
     if type_ in refusals.OUTCOMES:
         assert front.next_refusal() == type_
 
 
 def test_the_limit_of_a_body_is_named(front: Front) -> None:
-    answer = front.raw(POST + b"Content-Length: 99999999999999\r\n\r\n")
-    assert json.loads(answer.body)["detail"] == "CLIPLANE_MAX_UPLOAD_BYTES=536870912"
+    response = front.raw(POST + b"Content-Length: 99999999999999\r\n\r\n")
+    assert json.loads(response.body)["detail"] == "CLIPLANE_MAX_UPLOAD_BYTES=536870912"
 
 
 def test_of_a_client_s_headers_a_lane_sees_those_it_reads(front: Front) -> None:
     many = {f"X-{k}": "v" * 50 for k in range(150)}  # gunicorn takes 100, and answers more in HTML
     sent = {"Content-Type": "video/mp4", "X-Spool-Path": "/etc/passwd", "X-Spool-Seconds": "-1", "X-Forwarded-For": "a"}
-    answer = httpx.post(f"{front.base}/v1/classify", content=b"video", headers=many | sent).json()
+    response = httpx.post(f"{front.base}/v1/classify", content=b"video", headers=many | sent).json()
     known = {"host", "connection", "x-request-id", "content-type", "accept", "x-spool-path", "x-spool-seconds"}
-    assert answer["headers"].keys() <= known
-    assert answer["headers"]["content-type"] == "video/mp4"
-    assert answer["headers"]["x-spool-path"].startswith(str(front.spool))
-    assert answer["size"] == 5
+    assert response["headers"].keys() <= known
+    assert response["headers"]["content-type"] == "video/mp4"
+    assert response["headers"]["x-spool-path"].startswith(str(front.spool))
+    assert response["size"] == 5
 
 
 def problems() -> dict[str, tuple[int, dict[str, object]]]:

@@ -84,8 +84,8 @@ def test_pages_documents_and_answers_are_below_the_prefix(gateway: Gateway) -> N
         assert (bare.status_code, bare.headers["location"]) == (301, f"{PREFIX}/")
         assert http.get(f"{gateway.base}/.problem/bad-request").status_code == 404
         assert http.get(f"{gateway.base}/v1/classify").json()["type"] == "urn:cliplane:problem:method-not-allowed"
-        answer = http.post(f"{gateway.base}/v1/classify?top=3", content=bytes(2_000_000))
-        assert answer.json()["size"] == 2_000_000
+        response = http.post(f"{gateway.base}/v1/classify?top=3", content=bytes(2_000_000))
+        assert response.json()["size"] == 2_000_000
 
 
 def test_it_is_answered_without_the_prefix_too_and_below_no_other(front: Front) -> None:
@@ -104,9 +104,9 @@ def test_a_body_is_streamed(front: Front, gateway: Gateway) -> None:
 def test_a_body_that_is_too_large_is_refused_by_the_stack_s_own_problem(gateway: Gateway) -> None:
     with gateway.connect() as connection:
         connection.sendall(begun(30_000_000))
-        answer = answer_of(connection)
-    assert answer.status == 413
-    assert answer.problem() == "body-too-large"
+        response = answer_of(connection)
+    assert response.status == 413
+    assert response.problem() == "body-too-large"
 
 
 def test_an_event_comes_through_as_it_happens(front: Front, gateway: Gateway) -> None:
@@ -115,9 +115,9 @@ def test_an_event_comes_through_as_it_happens(front: Front, gateway: Gateway) ->
     try:
         url = f"{gateway.base}/v1/classify"
         # Less than the stand-in waits: what was held up would come when it is tired of it.
-        with httpx.stream("POST", url, content=b"v", verify=gateway.trusted, timeout=20) as answer:
-            assert answer.headers["content-type"] == "text/event-stream"
-            assert b"event: video" in next(answer.iter_bytes())
+        with httpx.stream("POST", url, content=b"v", verify=gateway.trusted, timeout=20) as response:
+            assert response.headers["content-type"] == "text/event-stream"
+            assert b"event: video" in next(response.iter_bytes())
     finally:
         front.lanes.may_answer.set()
 

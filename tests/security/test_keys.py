@@ -49,10 +49,10 @@ def test_a_stranger_uploads_nothing(front: Front, make_key: Callable[..., str]) 
     front.forget_refusals()
     for header in (b"", b"Authorization: Bearer \r\n", b"Authorization: Bearer " + key[:-1].encode() + b"\r\n"):
         # The answer comes although not a byte of the body was sent.
-        answer = front.raw(HEAD + header + b"Content-Length: 1000000\r\n\r\n")
-        assert answer.status == 401
-        assert answer.problem() == "unauthorized"
-        assert answer.headers["www-authenticate"] == "Bearer"
+        response = front.raw(HEAD + header + b"Content-Length: 1000000\r\n\r\n")
+        assert response.status == 401
+        assert response.problem() == "unauthorized"
+        assert response.headers["www-authenticate"] == "Bearer"
         assert front.next_refusal() == "unauthorized"
     assert not front.lanes.seen
     assert not list(front.spool.iterdir())

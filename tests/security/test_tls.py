@@ -43,9 +43,9 @@ def trusting(pair: Pair) -> ssl.SSLContext:
 
 
 def test_an_upload_goes_through_tls_and_browsers_are_told_to_stay(front: Front, given: Pair) -> None:
-    answer = httpx.post(f"{front.base}/v1/classify", content=bytes(100_000), verify=trusting(given), timeout=60)
-    assert answer.json()["size"] == 100_000
-    assert answer.headers["strict-transport-security"].startswith("max-age=")
+    response = httpx.post(f"{front.base}/v1/classify", content=bytes(100_000), verify=trusting(given), timeout=60)
+    assert response.json()["size"] == 100_000
+    assert response.headers["strict-transport-security"].startswith("max-age=")
     refused = httpx.get(f"{front.base}/nothing", verify=trusting(given))
     assert (refused.status_code, "strict-transport-security" in refused.headers) == (404, True)
 
@@ -78,10 +78,10 @@ def test_an_older_one_is_refused(front: Front, given: Pair) -> None:
 
 
 def test_plain_http_gets_a_problem_that_says_tls(front: Front) -> None:
-    answer = front.raw(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert answer.status == 400
-    assert answer.problem() == "bad-request"
-    assert b"https://" in answer.body
+    response = front.raw(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert response.status == 400
+    assert response.problem() == "bad-request"
+    assert b"https://" in response.body
 
 
 def test_inside_the_container_health_is_asked_without_tls(front: Front) -> None:

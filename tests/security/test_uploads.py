@@ -54,10 +54,10 @@ def test_space_is_promised_when_an_upload_begins_and_a_full_spool_is_a_507(small
     small.forget_refusals()
     with under_way(small, begun, begun):
         wait_until(lambda: promised_bytes(small) >= 1_800_000, what="both promises")
-        answer = small.post(bytes(300_000))
-        assert answer.status_code == 507
-        assert answer.json()["type"] == "urn:cliplane:problem:spool-full"
-        assert int(answer.headers["retry-after"]) >= 1
+        response = small.post(bytes(300_000))
+        assert response.status_code == 507
+        assert response.json()["type"] == "urn:cliplane:problem:spool-full"
+        assert int(response.headers["retry-after"]) >= 1
         assert small.next_refusal() == "spool-full"
         for path in ("/livez", "/readyz", "/metrics"):
             assert httpx.get(small.base + path).status_code == 200
@@ -111,9 +111,9 @@ def impatient(front_with: FrontWith) -> Front:
 @pytest.mark.parametrize("begun", [sized(1_000_000) + b"some of it", CHUNKED + b"5\r\nhello\r\n", sized(9)], ids=repr)
 def test_an_upload_that_stands_still_is_a_408(impatient: Front, begun: bytes) -> None:
     impatient.forget_refusals()
-    answer = impatient.raw(begun)
-    assert answer.status == 408
-    assert answer.problem() == "upload-too-slow"
+    response = impatient.raw(begun)
+    assert response.status == 408
+    assert response.problem() == "upload-too-slow"
     assert impatient.next_refusal() == "upload-too-slow"
     wait_until(lambda: promised_bytes(impatient) == 0, what="its space")
 
@@ -131,11 +131,11 @@ def test_one_that_never_ends_is_a_408_too(front_with: FrontWith, stall_s: int, e
         began = time.monotonic()
         dripping = threading.Thread(target=drip, args=(connection, each, is_over))
         dripping.start()
-        answer = answer_of(connection)
+        response = answer_of(connection)
         took = time.monotonic() - began
         is_over.set()
         dripping.join()
-    assert answer.status == 408
+    assert response.status == 408
     assert took >= least_s
 
 
@@ -160,9 +160,9 @@ def test_one_client_cannot_take_every_connection(front_with: FrontWith) -> None:
     front.forget_refusals()
     with under_way(front, *[sized(100)] * 4):
         wait_until(lambda: promised_bytes(front) == 400, what="the uploads")
-        answer = front.post()
-        assert answer.status_code == 429
-        assert answer.json()["type"] == "urn:cliplane:problem:too-many-requests"
+        response = front.post()
+        assert response.status_code == 429
+        assert response.json()["type"] == "urn:cliplane:problem:too-many-requests"
         assert front.next_refusal() == "too-many-requests"
         assert httpx.get(f"{front.base}/livez").status_code == 200
     wait_until(lambda: front.post().status_code == 200, what="an answer again")
@@ -200,9 +200,9 @@ def test_a_spool_that_cannot_be_written_is_a_507(front_with: FrontWith) -> None:
     front = front_with()
     front.spool.rmdir()
     front.forget_refusals()
-    answer = front.post(bytes(2_000_000))
-    assert answer.status_code == 507
-    assert answer.json()["type"] == "urn:cliplane:problem:spool-full"
+    response = front.post(bytes(2_000_000))
+    assert response.status_code == 507
+    assert response.json()["type"] == "urn:cliplane:problem:spool-full"
     assert front.next_refusal() == "spool-full"
     assert httpx.get(f"{front.base}/livez").status_code == 200
     front.spool.mkdir()

@@ -74,7 +74,7 @@ BUNDLED = (REPOSITORY / "services" / "triton" / "models" / "camera_motion" / "co
 
 def test_a_config_is_read_and_changed_in_one_place_only() -> None:
     cut = pbtxt.sampling(BUNDLED)
-    assert (cut.clip_length, cut.crop, cut.temporal_stride, cut.crops, cut.frame_rate) == (8, 64, 5, 1, 25)
+    assert (cut.clip_length, cut.crop_height, cut.temporal_stride, cut.crops, cut.frame_rate) == (8, 64, 5, 1, 25)
     assert pbtxt.classes(BUNDLED) == 9
     changed = pbtxt.with_parameter(BUNDLED, "INFERENCE_PRECISION_HINT", "bf16")
     assert changed.replace('"bf16"', '"f32"') == BUNDLED

@@ -7,11 +7,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from cliplane.sampling import Sampling
 from exporter.brought import CannotBring
 from exporter.check import check, planned
-from exporter.sampling import BadSampling, Sampling, changed
+from exporter.sampling import BadSampling, changed
 
-OWN = Sampling(clip_length=16, temporal_stride=1, short_side=256, crop=224, clips=1, crops=1)
+OWN = Sampling(clip_length=16, temporal_stride=1, short_side=256, crop_height=224, crop_width=224, clips=1, crops=1)
 
 LINSPACE = "import numpy as np\ndef sample(frames, fps):\n    return np.linspace(0, frames - 1, 16).astype(int)\n"
 # VideoMAE's for Something-Something: SSVideoClsDataset in its ssv2.py, of two test clips.

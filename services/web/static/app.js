@@ -12,18 +12,18 @@ let isSending = false;
 let uplink = 0; // bytes a second; 0: not known yet
 
 async function loadModels() {
-  const answer = await fetch("v1/models", { headers: authorization() }).catch(() => null);
-  if (answer?.status === 401) {
+  const response = await fetch("v1/models", { headers: authorization() }).catch(() => null);
+  if (response?.status === 401) {
     askForKey();
     return;
   }
-  if (!answer?.ok) {
+  if (!response?.ok) {
     $("notice").textContent = "The models cannot be listed yet: is Triton still starting? Reload in a moment.";
     return;
   }
   $("sign-in").hidden = true;
   $("notice").textContent = "";
-  const { models: offered, default: usual } = await answer.json();
+  const { models: offered, default: usual } = await response.json();
   $("model").replaceChildren();
   for (const model of offered) {
     models.set(model.name, model);
@@ -133,8 +133,8 @@ $("sign-in").onsubmit = (event) => {
   loadModels();
 };
 $("example").onclick = async () => {
-  const answer = await fetch("example.mp4").catch(() => null);
-  if (answer?.ok) add([new File([await answer.blob()], "example.mp4", { type: "video/mp4" })]);
+  const response = await fetch("example.mp4").catch(() => null);
+  if (response?.ok) add([new File([await response.blob()], "example.mp4", { type: "video/mp4" })]);
   else $("notice").textContent = "The example cannot be fetched. Check the connection and try again.";
 };
 $("model").onchange = showModel;

@@ -52,9 +52,9 @@ export async function measureUplink() {
 /** How long the server says a probe was on its way: its own clock knows nothing of what it did with it afterwards. */
 async function probeMs() {
   const began = performance.now();
-  const answer = await fetch("v1/classify", { method: "POST", headers: authorization(), body: new Uint8Array(PROBE_BYTES) });
+  const response = await fetch("v1/classify", { method: "POST", headers: authorization(), body: new Uint8Array(PROBE_BYTES) });
   const tookMs = performance.now() - began;
-  const told = answer.headers.get("Server-Timing")?.match(/\bspool;dur=(\d+)/);
+  const told = response.headers.get("Server-Timing")?.match(/\bspool;dur=(\d+)/);
   // Busy lanes tell nothing: nginx answers for them, and at once. It counts whole milliseconds.
   return Math.max(told ? Number(told[1]) : tookMs, 1);
 }

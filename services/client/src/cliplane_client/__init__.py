@@ -3,7 +3,6 @@
 Here are the errors' families; `cliplane_client.errors` has one for each problem type.
 """
 
-from cliplane_client.answers import Event
 from cliplane_client.client import AsyncClient, Client
 from cliplane_client.errors import (
     Busy,
@@ -20,6 +19,7 @@ from cliplane_client.errors import (
     Refused,
     TimedOut,
 )
+from cliplane_client.responses import Event
 from cliplane_client.results import FileWarning, Health, Model, Orientation, Prediction, Result, Sampling, Video, View
 from cliplane_client.shrinking import Shrinking, shrink
 

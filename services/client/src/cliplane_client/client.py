@@ -16,8 +16,8 @@ import httpx
 
 from cliplane_client import results
 from cliplane_client.address import base_url, request_headers, shown, trust
-from cliplane_client.answers import Bounds, Event, EventReader, body_of, problem_of, translated
 from cliplane_client.errors import CannotConnect, NoAnswer, NotReady
+from cliplane_client.responses import Bounds, Event, EventReader, body_of, problem_of, translated
 
 CHUNK_BYTES = 256 * 1024
 PROBE_BYTES = 512 * 1024
@@ -130,16 +130,16 @@ class Client(_Shared):
                     request = self._http.build_request(
                         "POST", "/v1/classify", params=query, content=_chunks(body, sent), headers=_headers(source)
                     )
-                    answer = self._http.send(request, stream=True)
+                    response = self._http.send(request, stream=True)
                     try:
-                        if answer.status_code != 200:
-                            raise problem_of(answer, self._read(answer))
-                        bounds, reader = Bounds(answer, self._timeout_s), EventReader(answer)
-                        for chunk in answer.iter_raw():
+                        if response.status_code != 200:
+                            raise problem_of(response, self._read(response))
+                        bounds, reader = Bounds(response, self._timeout_s), EventReader(response)
+                        for chunk in response.iter_raw():
                             yield from reader.feed(bounds.taken(chunk))
                         reader.end()
                     finally:
-                        answer.close()
+                        response.close()
                     return
             except (NotReady, CannotConnect) as error:
                 time.sleep(self._pause_s(error, attempt))
@@ -173,20 +173,20 @@ class Client(_Shared):
     def _probe_s(self) -> float:
         """How long the server says a probe was on its way: its own clock knows nothing of what it did afterwards."""
         began = time.perf_counter()
-        with translated(), self._http.stream("POST", "/v1/classify", content=bytes(PROBE_BYTES)) as answer:
-            self._read(answer)
+        with translated(), self._http.stream("POST", "/v1/classify", content=bytes(PROBE_BYTES)) as response:
+            self._read(response)
         took_s = time.perf_counter() - began
-        told = re.search(r"\bspool;dur=([0-9]{1,9})", answer.headers.get("Server-Timing", ""))
+        told = re.search(r"\bspool;dur=([0-9]{1,9})", response.headers.get("Server-Timing", ""))
         # Busy lanes tell nothing: nginx answers for them, and at once. It counts whole milliseconds.
         return max(int(told[1]) / 1000 if told else took_s, 0.001)
 
     def _get(self, path: str) -> dict[str, Any]:
-        with translated(), self._http.stream("GET", path) as answer:
-            return body_of(answer, self._read(answer))
+        with translated(), self._http.stream("GET", path) as response:
+            return body_of(response, self._read(response))
 
-    def _read(self, answer: httpx.Response) -> bytes:
-        bounds, body = Bounds(answer, self._timeout_s), bytearray()
-        for chunk in answer.iter_raw():
+    def _read(self, response: httpx.Response) -> bytes:
+        bounds, body = Bounds(response, self._timeout_s), bytearray()
+        for chunk in response.iter_raw():
             body += bounds.taken(chunk)
         return bytes(body)
 
@@ -230,17 +230,17 @@ class AsyncClient(_Shared):
                         request = self._http.build_request(
                             "POST", "/v1/classify", params=query, content=body, headers=_headers(source)
                         )
-                        answer = await self._http.send(request, stream=True)
+                        response = await self._http.send(request, stream=True)
                         try:
-                            if answer.status_code != 200:
-                                raise problem_of(answer, await self._read(answer))
-                            bounds, reader = Bounds(answer, self._timeout_s), EventReader(answer)
-                            async for chunk in answer.aiter_raw():
+                            if response.status_code != 200:
+                                raise problem_of(response, await self._read(response))
+                            bounds, reader = Bounds(response, self._timeout_s), EventReader(response)
+                            async for chunk in response.aiter_raw():
                                 for event in reader.feed(bounds.taken(chunk)):
                                     yield event
                             reader.end()
                         finally:
-                            await answer.aclose()
+                            await response.aclose()
                         return
             except (NotReady, CannotConnect) as error:
                 await asyncio.sleep(self._pause_s(error, attempt))
@@ -255,12 +255,12 @@ class AsyncClient(_Shared):
 
     async def _get(self, path: str) -> dict[str, Any]:
         with translated():
-            async with self._http.stream("GET", path) as answer:
-                return body_of(answer, await self._read(answer))
+            async with self._http.stream("GET", path) as response:
+                return body_of(response, await self._read(response))
 
-    async def _read(self, answer: httpx.Response) -> bytes:
-        bounds, body = Bounds(answer, self._timeout_s), bytearray()
-        async for chunk in answer.aiter_raw():
+    async def _read(self, response: httpx.Response) -> bytes:
+        bounds, body = Bounds(response, self._timeout_s), bytearray()
+        async for chunk in response.aiter_raw():
             body += bounds.taken(chunk)
         return bytes(body)
 

@@ -82,17 +82,17 @@ class Answers:
         if self._table.row_count:
             console().print(self._table)
 
-    def _add_result(self, name: str, answer: Result) -> None:
+    def _add_result(self, name: str, result: Result) -> None:
         if self._form == "json":
-            print(json.dumps({"file": name, **answer.json}), flush=True)  # ASCII, all else is written out
+            print(json.dumps({"file": name, **result.json}), flush=True)  # ASCII, all else is written out
         elif self._form == "csv":
-            doubts = clean(" ".join(warning.type for warning in answer.warnings))
-            for rank, prediction in enumerate(answer.predictions, 1):
+            doubts = clean(" ".join(warning.type for warning in result.warnings))
+            for rank, prediction in enumerate(result.predictions, 1):
                 self._rows.writerow([clean(name), rank, clean(prediction.label), prediction.score, doubts])
             sys.stdout.flush()
         else:
-            about = (clean(name), str(len(answer.views)), f"{answer.timing_ms['total']:.0f}")
-            for prediction in answer.predictions:
+            about = (clean(name), str(len(result.views)), f"{result.timing_ms['total']:.0f}")
+            for prediction in result.predictions:
                 self._table.add_row(about[0], clean(prediction.label), f"{prediction.score:.3f}", *about[1:])
                 about = ("", "", "")  # a file's own columns stand in its first row only
 

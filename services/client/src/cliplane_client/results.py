@@ -185,8 +185,8 @@ def result(body: dict[str, Any]) -> Result:
 
 def models(body: dict[str, Any]) -> list[Model]:
     """The models from /v1/models; see `convert`."""
-    answer = convert(body, _Models)
-    return [replace(model, is_default=model.name == answer.default) for model in answer.models]
+    response = convert(body, _Models)
+    return [replace(model, is_default=model.name == response.default) for model in response.models]
 
 
 @contextmanager

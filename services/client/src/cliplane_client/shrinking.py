@@ -64,7 +64,7 @@ def shrink(
     folder: Path,
     *,
     crf: int = CRF,
-    most_frames: int | None = None,
+    max_frames: int | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[Path, int, float]:
     """Write the video smaller, as H.264 without sound; (where, how many frames, how many seconds it took).
@@ -99,7 +99,7 @@ def shrink(
         total = _frame_count(source, stream)
         with ThreadPoolExecutor(1) as thread:
             scaled: deque[Future[VideoFrame]] = deque()
-            for frame in islice(chain([first], pictures), most_frames):
+            for frame in islice(chain([first], pictures), max_frames):
                 scaled.append(thread.submit(_smaller, scaler, frame, width, height))
                 frames += 1
                 progress(frames / max(total, frames))
@@ -134,7 +134,7 @@ def choose(
         speed = uplink() if mode == "auto" else 0.0
         if mode == "auto":
             with tempfile.TemporaryDirectory() as trial:
-                sample, frames, seconds = shrink(path, side, Path(trial), most_frames=SAMPLE_FRAMES)
+                sample, frames, seconds = shrink(path, side, Path(trial), max_frames=SAMPLE_FRAMES)
                 part = frames / max(total, frames)
                 expected_s = seconds / part + sample.stat().st_size / part / speed
             if expected_s > GAIN * raw / speed:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cliplane.sampling import Sampling
 
 from . import parity, triton
 from .brought import Brought, CannotBring, Graph
@@ -27,7 +28,7 @@ from .clips import clips
 from .folder import CannotInstall, check_same, installed, new_folder, put, put_model, put_version, write
 from .kept import keep_weights
 from .parity import NoParity
-from .sampling import BadSampling, Sampling
+from .sampling import NAMES, BadSampling
 from .triton import TritonFailed
 
 PARITY_CLIPS = 3
@@ -108,11 +109,11 @@ def _compared(graph: Graph, frames: np.ndarray, folder: Path, version: int) -> t
     file = folder / str(version) / "model.onnx"
     graph.export(frames, file)
     found = parity.of_openvino(file, frames)
-    differences = {"openvino": parity.largest_difference("OpenVINO", found, expected, library)}
+    differences = {"openvino": parity.max_difference("OpenVINO", found, expected, library)}
     shown = folder.parent / "models" / folder.name
     put(folder, shown)
-    answers = triton.answers(folder.name, version, frames)
-    differences["triton"] = parity.largest_difference("Triton", answers, expected, library)
+    answers = triton.infer(folder.name, version, frames)
+    differences["triton"] = parity.max_difference("Triton", answers, expected, library)
     return shown, differences
 
 
@@ -130,7 +131,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--as", dest="as_name", help="another name in the repository")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--labels", type=Path, help="one label a line, in the order of the classes")
-    parser.add_argument("--sampling", default="", help="clip_length=8,… of " + ", ".join(Sampling.__dataclass_fields__))
+    parser.add_argument("--sampling", default="", help="clip_length=8,… of " + ", ".join(NAMES))
     parser.add_argument("--check", type=Path, metavar="FILE", help="the trainer's sampler, or frames it has taken")
     parser.add_argument("--precision", choices=("f32", "bf16"), help="of OpenVINO, f32 if not given; parity is f32's")
     parser.add_argument("--cache", type=Path, default=Path("/cache"), help="where weights are kept")

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-
-from .sampling import Sampling
+from cliplane.sampling import Sampling
 
 
 class CannotBring(Exception):

@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import runpy
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cliplane.sampling import plan_views
+from cliplane.sampling import Sampling, plan_views
 
 from .brought import CannotBring
-from .clips import as_served, on_file
-from .sampling import Sampling
+from .clips import on_file
 
 FRAME_COUNTS = (*range(1, 200, 7), 249, 250, 251, 299, 300, 301, 599, 1800, 3600)
 """Of the videos that a sampler is asked for, less those that are shorter than a clip at the stride: how a trainer fills
@@ -48,7 +48,7 @@ def check(file: Path, sampling: Sampling) -> dict[str, Any]:
 
 def planned(frames: int, fps: float, sampling: Sampling) -> list[list[int]]:
     """The frame numbers of each clip that the service takes of a video, in the numbers of its file."""
-    cut = as_served(sampling, sampling.clips, crops=1)
+    cut = replace(sampling, crops=1)
     count, step = on_file(frames, fps, sampling)
     return [[min(round(n * step), frames - 1) for n in view.frames] for view in plan_views(count, cut)]
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
 import numpy as np
-from cliplane.sampling import Sampling as ServedSampling
-from cliplane.sampling import crop_offset, plan_views, scaled_size
-
-from .sampling import Sampling
+from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
 
 MAX_FRAMES = 600  # of one video: it is decoded whole
 
@@ -41,9 +38,9 @@ def clips(sampling: Sampling, count: int, videos: Path | None) -> Clips:
     return Clips(np.stack([*found, *made]), len(found), tuple(cut))
 
 
-def _of_video(path: Path, sampling: Sampling, most: int) -> list[np.ndarray]:
-    """At most `most` views of one video, spread over it; crops in turns, so that few views show different pictures."""
-    cut = as_served(sampling, max(most // sampling.crops, 1), sampling.crops)
+def _of_video(path: Path, sampling: Sampling, max_views: int) -> list[np.ndarray]:
+    """Views of one video, spread over it; crops in turns, so that few views show different pictures."""
+    cut = replace(sampling, clips=max(max_views // sampling.crops, 1))
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         width, height = scaled_size(stream.codec_context.width, stream.codec_context.height, cut)
@@ -56,25 +53,9 @@ def _of_video(path: Path, sampling: Sampling, most: int) -> list[np.ndarray]:
     for view in plan_views(count, cut):
         x, y = crop_offset(width, height, view, cut)
         shown = [frames[min(round(n * step), len(frames) - 1)] for n in view.frames]
-        views.append(np.stack([frame[y : y + sampling.crop, x : x + sampling.crop] for frame in shown]))
+        views.append(np.stack([frame[y : y + cut.crop_height, x : x + cut.crop_width] for frame in shown]))
     order = np.random.default_rng(0).permutation(len(views))
     return [views[k] for k in order]
-
-
-def as_served(sampling: Sampling, clips: int, crops: int) -> ServedSampling:
-    """The same, as the service has it."""
-    return ServedSampling(
-        sampling.clip_length,
-        sampling.temporal_stride,
-        sampling.short_side,
-        sampling.crop,
-        sampling.crop,
-        clips=clips,
-        crops=crops,
-        frame_rate=sampling.frame_rate,
-        mode=sampling.mode,
-        fit=sampling.fit,
-    )
 
 
 def on_file(frames: int, fps: float, sampling: Sampling) -> tuple[int, float]:
@@ -86,7 +67,7 @@ def on_file(frames: int, fps: float, sampling: Sampling) -> tuple[int, float]:
 def made_clips(sampling: Sampling, count: int) -> list[np.ndarray]:
     """(T, H, W, 3) uint8 with edges, gradients and motion: noise alone would leave most features dark."""
     made = []
-    side, length = sampling.crop, sampling.clip_length
+    side, length = sampling.crop_height, sampling.clip_length
     y, x = np.mgrid[0:side, 0:side] / side
     for seed in range(count):
         rng = np.random.default_rng(seed)

@@ -9,7 +9,6 @@ torchvision's figures are read from its weights. pytorchvideo has none in its pa
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from torchvision.models import get_model_weights
@@ -17,6 +16,7 @@ from torchvision.models import get_model_weights
 from . import torchvision_networks
 from .network import Network
 from .networks import NETWORKS
+from .sampling import named
 
 MODEL_ZOO = "https://github.com/facebookresearch/pytorchvideo/blob/main/docs/source/model_zoo.md"
 _TOP1_GFLOPS = {
@@ -39,7 +39,7 @@ def facts(about: Network) -> dict[str, Any]:
     network = about.build(400, about.sampling)
     row: dict[str, Any] = {
         "parameters": sum(p.numel() for p in network.parameters()),
-        "sampling": asdict(about.sampling),
+        "sampling": named(about.sampling),
     }
     if about.name == "mvit_base_16x4":
         return row | _MVIT

@@ -11,18 +11,20 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cliplane.sampling import Sampling
+
 from . import pbtxt
-from .sampling import Sampling
+from .sampling import named
 
 _CONFIG = """\
 name: "{name}"
 backend: "{backend}"
 max_batch_size: {max_batch}
-input [ {{ name: "frames" data_type: TYPE_UINT8 dims: [ {s.clip_length}, {s.crop}, {s.crop}, 3 ] }} ]
+input [ {{ name: "frames" data_type: TYPE_UINT8 dims: [ {s.clip_length}, {s.crop_height}, {s.crop_width}, 3 ] }} ]
 output [ {{ name: "probabilities" data_type: TYPE_FP32 dims: [ {classes} ] label_filename: "labels.txt" }} ]
 dynamic_batching {{ }}
 instance_group [ {{ kind: {kind} count: 1 }} ]
@@ -31,7 +33,8 @@ parameters [
   {{ key: "temporal_stride" value {{ string_value: "{s.temporal_stride}" }} }},
   {{ key: "fit" value {{ string_value: "{s.fit}" }} }},
   {{ key: "mode" value {{ string_value: "{s.mode}" }} }},
-  {{ key: "frame_rate" value {{ string_value: "{s.frame_rate}" }} }},
+  {{ key: "pixels" value {{ string_value: "{s.pixels}" }} }},
+  {{ key: "frame_rate" value {{ string_value: "{s.frame_rate:g}" }} }},
   {{ key: "short_side" value {{ string_value: "{s.short_side}" }} }},
   {{ key: "clips" value {{ string_value: "{s.clips}" }} }},
   {{ key: "crops" value {{ string_value: "{s.crops}" }} }}{more}
@@ -100,7 +103,7 @@ def check_same(name: str, there: Installed, network: str, labels: list[str], sam
     if there.facts.get("network") != network:
         raise CannotInstall(f"{name!r} is a {there.facts.get('network')} already: {ways}")
     if there.sampling != sampling:
-        raise CannotInstall(f"{name!r} is there already, with another sampling, {asdict(there.sampling)}: {ways}")
+        raise CannotInstall(f"{name!r} is there already, with another sampling, {named(there.sampling)}: {ways}")
     if there.labels != labels:
         raise CannotInstall(f"{name!r} is there already, with other labels ({len(there.labels)}): {ways}")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import transformers
+from cliplane.sampling import Sampling
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -21,7 +22,7 @@ from .brought import Brought, CannotBring, read_labels
 from .checkpoint import BadCheckpoint, refuse_misfits
 from .parity import PyTorch
 from .processor import read_json, read_preparation
-from .sampling import Sampling, changed, changes
+from .sampling import changed, changes, named
 from .served import Answer, Served
 from .shards import read_shards
 
@@ -123,14 +124,14 @@ def bring(folder: Path, labels: Path | None, sampling: str, default: Sampling | 
             "they contradict each other"
         )
     cut = _sampling(
-        about, sampling, default, Sampling(length, 1, preparation.short_side, side, 1, 1, fit=preparation.fit)
+        about, sampling, default, Sampling(length, 1, preparation.short_side, side, side, 1, 1, fit=preparation.fit)
     )
     network = _fitted(about, config, read_shards(folder))
     facts = {
         "model_type": config.model_type,
         "config": config.to_json_string(use_diff=False),
         "mean": preparation.mean,
-        "deviation": preparation.deviation,
+        "std": preparation.std,
         "answer": answer,
         "temperature": _temperature(folder / "calibration.json"),
     }
@@ -160,8 +161,8 @@ def read_kept(weights: Path) -> Served:
 
 def _served(network: Any, facts: dict[str, Any]) -> Served:
     logits = _Logits(network, CLASSES[facts["model_type"]].argument)
-    mean, deviation, temperature = facts["mean"], facts["deviation"], facts["temperature"]
-    return Served(logits, mean, deviation, "NTCHW", facts["answer"], temperature).eval()
+    mean, std, temperature = facts["mean"], facts["std"], facts["temperature"]
+    return Served(logits, mean, std, "NTCHW", facts["answer"], temperature).eval()
 
 
 def _class(said: dict[str, Any]) -> Class:
@@ -222,8 +223,8 @@ def _sampling(about: Class, text: str, there: Sampling | None, own: Sampling) ->
     """`own` has what the folder says; the rest is told, or that of the version before."""
     asked = changes(text)
     for name in ("clip_length", "short_side", "crop", "fit"):
-        if asked.get(name, getattr(own, name)) != getattr(own, name):
-            raise CannotBring(f"SAMPLING: {name} is the folder's, {getattr(own, name)}")
+        if asked.get(name, named(own)[name]) != named(own)[name]:
+            raise CannotBring(f"SAMPLING: {name} is the folder's, {named(own)[name]}")
     if there is None and "temporal_stride" not in asked and asked.get("mode", "stride") == "stride":
         raise CannotBring(
             f"the folder does not say which frames its {own.clip_length} are: SAMPLING=stride=N of a file's frames, "

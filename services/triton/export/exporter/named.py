@@ -10,13 +10,15 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
+from cliplane.sampling import Sampling
+
 from .brought import Brought, CannotBring, read_labels
 from .checkpoint import class_count, fit, read_weights
 from .found import find_network
 from .network import Network
 from .networks import NETWORKS, served
 from .parity import PyTorch
-from .sampling import Sampling, changed
+from .sampling import changed
 from .torchvision_networks import kinetics_labels
 
 
@@ -84,12 +86,12 @@ def _official(about: Network, cache: Path) -> Path:
 def _download(url: str, file: Path) -> None:
     """Raises OSError, HTTPException: the internet, or the disk. Then there is no file."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with urllib.request.urlopen(url, timeout=60) as answer, tempfile.TemporaryDirectory(dir=file.parent) as folder:
+    with urllib.request.urlopen(url, timeout=60) as response, tempfile.TemporaryDirectory(dir=file.parent) as folder:
         new = Path(folder) / file.name
         with new.open("wb") as out:
-            shutil.copyfileobj(answer, out)
+            shutil.copyfileobj(response, out)
         # A connection that was lost looks like the end of the file, and X3D's files have no digest to tell.
-        length = answer.headers["Content-Length"]
+        length = response.headers["Content-Length"]
         if length and int(length) != new.stat().st_size:
             raise OSError(f"{new.stat().st_size} of {length} bytes came")
         new.rename(file)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cliplane.sampling import Sampling
 from torch import nn
-
-from .sampling import Sampling
 
 
 def _as_it_is(network: nn.Module) -> nn.Module:
@@ -23,7 +22,7 @@ class Network:
     build: Callable[[int, Sampling], nn.Module]
     sampling: Sampling
     mean: tuple[float, float, float]
-    deviation: tuple[float, float, float]
+    std: tuple[float, float, float]
     is_softmax_inside: bool  # its output is probabilities already
     head_weight: str  # the tensor whose first dimension is the number of classes
     url: str

@@ -16,5 +16,5 @@ NETWORKS: dict[str, Network] = {
 def served(network: nn.Module, about: Network) -> Served:
     """What Triton runs of one of these networks."""
     answer: Answer = "probabilities" if about.is_softmax_inside else "softmax"
-    mean, deviation = ([255 * value for value in values] for values in (about.mean, about.deviation))
-    return Served(about.whole(network), mean, deviation, "NCTHW", answer).eval()
+    mean, std = ([255 * value for value in values] for values in (about.mean, about.std))
+    return Served(about.whole(network), mean, std, "NCTHW", answer).eval()

@@ -15,7 +15,7 @@ class Normalisation:
     """Of red, green and blue, on the scale of the pixels, 0 to 255."""
 
     mean: Colours
-    deviation: Colours
+    std: Colours
 
 
 def read_normalisation(text: str) -> Normalisation:
@@ -32,10 +32,10 @@ def read_normalisation(text: str) -> Normalisation:
     said = dict(part.partition("=")[::2] for part in text.split(",")) if text else {}
     if not text or set(said) != {"mean", "std"}:
         raise CannotBring(f"a graph does not say how its pixels are normalised: {_FORM} or NORMALISE=none (0 to 255)")
-    mean, deviation = _colours("mean", said["mean"]), _colours("std", said["std"])
-    if not all(value > 0 for value in deviation):
+    mean, std = _colours("mean", said["mean"]), _colours("std", said["std"])
+    if not all(value > 0 for value in std):
         raise CannotBring(f"NORMALISE: a std is more than 0, not {said['std']}")
-    return Normalisation(mean, deviation)
+    return Normalisation(mean, std)
 
 
 def _colours(word: str, text: str) -> Colours:

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from cliplane.sampling import Sampling
 from onnx import TensorProto, helper, numpy_helper
 
 from .brought import Brought, CannotBring, read_labels
 from .normalise import Normalisation, read_normalisation
 from .parity import NoParity
-from .sampling import Sampling, changed, changes
+from .sampling import changed, changes, named
 
 _AXES = {"NCTHW": (0, 4, 1, 2, 3), "NTCHW": (0, 1, 4, 2, 3), "NTHWC": (0, 1, 2, 3, 4)}
 _ENDS = {"Softmax": "probabilities", "Sigmoid": "probabilities"}
@@ -48,8 +49,8 @@ class OnnxFile:
             NoParity: there are none.
         """
         session = onnxruntime.InferenceSession(str(self.file), providers=["CPUExecutionProvider"])
-        mean, deviation = self._colours()
-        pixels = np.transpose((frames.astype(np.float32) - mean) / deviation, _AXES[self.layout])
+        mean, std = self._colours()
+        pixels = np.transpose((frames.astype(np.float32) - mean) / std, _AXES[self.layout])
         name = session.get_inputs()[0].name
         try:
             output = np.concatenate([session.run(None, {name: view[None]})[0] for view in np.ascontiguousarray(pixels)])
@@ -70,7 +71,7 @@ class OnnxFile:
         return output
 
     def _colours(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.array(self.normalisation.mean, np.float32), np.array(self.normalisation.deviation, np.float32)
+        return np.array(self.normalisation.mean, np.float32), np.array(self.normalisation.std, np.float32)
 
     def export(self, _frames: np.ndarray, file: Path) -> None:
         """Write the graph with what is before and behind it."""
@@ -82,13 +83,13 @@ class OnnxFile:
         before = [
             helper.make_node("Cast", ["frames"], ["cast"], to=TensorProto.FLOAT),
             helper.make_node("Sub", ["cast", "mean"], ["centred"]),
-            helper.make_node("Div", ["centred", "deviation"], ["pixels"]),
+            helper.make_node("Div", ["centred", "std"], ["pixels"]),
             helper.make_node("Transpose", ["pixels"], [source], perm=_AXES[self.layout]),
         ]
         last = {"softmax": "Softmax", "sigmoid": "Sigmoid", "probabilities": "Identity"}[self.answer]
         options: dict[str, Any] = {"axis": 1} if last == "Softmax" else {}
         behind = helper.make_node(last, [sink], ["probabilities"], **options)
-        for name, values in zip(("mean", "deviation"), self._colours(), strict=True):
+        for name, values in zip(("mean", "std"), self._colours(), strict=True):
             graph.initializer.append(numpy_helper.from_array(values, name))
         nodes = [*before, *graph.node, behind]
         del graph.node[:], graph.input[:], graph.output[:]
@@ -179,10 +180,10 @@ def _answer(model: Any, told: str | None) -> str:
 
 def _sampling(text: str, there: Sampling | None, length: int, side: int) -> Sampling:
     asked = changes(text)
-    own = Sampling(length, 1, side, side, clips=1, crops=1)
+    own = Sampling(length, 1, side, side, side, clips=1, crops=1)
     for name in ("clip_length", "crop"):
-        if asked.get(name, getattr(own, name)) != getattr(own, name):
-            raise CannotBring(f"SAMPLING: {name} is the graph's, {getattr(own, name)}")
+        if asked.get(name, named(own)[name]) != named(own)[name]:
+            raise CannotBring(f"SAMPLING: {name} is the graph's, {named(own)[name]}")
     is_told = "temporal_stride" in asked or asked.get("mode", "stride") != "stride"
     if there is None and not (is_told and "short_side" in asked):
         raise CannotBring(

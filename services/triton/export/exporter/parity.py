@@ -65,7 +65,7 @@ def of_openvino(file: Path, frames: np.ndarray) -> np.ndarray:
     return np.concatenate([compiled(view[None])[0] for view in frames])
 
 
-def largest_difference(who: str, found: np.ndarray, expected: np.ndarray, library: str = "PyTorch") -> float:
+def max_difference(who: str, found: np.ndarray, expected: np.ndarray, library: str = "PyTorch") -> float:
     """The largest difference of a probability.
 
     Raises:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-from .sampling import Sampling
+from cliplane.model_spec import read_sampling
+from cliplane.sampling import Sampling
+
+PARAMETERS = ("temporal_stride", "short_side", "clips", "crops", "frame_rate", "fit", "mode", "pixels")
 
 
 class NotOurs(Exception):
@@ -15,19 +18,18 @@ def sampling(text: str) -> Sampling:
     """How the model wants its videos cut.
 
     Raises:
-        NotOurs: something is missing.
+        NotOurs: something is missing, or is none of the values it can have.
     """
-    (length, height, width, _channels) = _numbers(text, r"input\s*\[.*?dims:\s*\[\s*(\d+),\s*(\d+),\s*(\d+),\s*(\d+)")
-    if height != width:
-        raise NotOurs(f"its crop is {height} × {width}, not a square")
-    keys = ("temporal_stride", "short_side", "clips", "crops")
-    found = {key: parameter(text, key) for key in keys}
-    if missing := [key for key, value in found.items() if value is None]:
-        raise NotOurs(f"it has no parameter {missing[0]}")
-    cut = {key: int(value) for key, value in found.items() if value is not None}
-    rate, mode = int(parameter(text, "frame_rate") or 0), parameter(text, "mode") or "stride"
-    fit = parameter(text, "fit") or "short_side"
-    return Sampling(clip_length=length, crop=height, frame_rate=rate, mode=mode, fit=fit, **cut)
+    dims = _numbers(text, r"input\s*\[.*?dims:\s*\[\s*(\d+),\s*(\d+),\s*(\d+),\s*(\d+)")
+    if dims[1] != dims[2]:
+        raise NotOurs(f"its crop is {dims[1]} × {dims[2]}, not a square")
+    said = {key: value for key in PARAMETERS if (value := parameter(text, key)) is not None}
+    try:
+        return read_sampling(said, dims)
+    except KeyError as exc:
+        raise NotOurs(f"it has no parameter {exc.args[0]}") from exc
+    except ValueError as exc:
+        raise NotOurs(str(exc)) from exc
 
 
 def classes(text: str) -> int:

@@ -31,13 +31,13 @@ _CLASSES = (
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Sides in pixels; mean and deviation of red, green and blue, on the scale of the pixels, 0 to 255."""
+    """Sides in pixels; mean and standard deviation of red, green and blue, on the scale of the pixels, 0 to 255."""
 
     short_side: int
     crop: int
     fit: str  # as `Sampling` has it
     mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 def read_preparation(folder: Path) -> Preparation:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from cliplane.sampling import Sampling
 from pytorchvideo.models.csn import create_csn
 from pytorchvideo.models.hub.vision_transformers import mvit_video_base_config
 from pytorchvideo.models.r2plus1d import create_r2plus1d
@@ -20,10 +21,9 @@ from pytorchvideo.models.x3d import create_x3d
 from torch import nn
 
 from .network import Network
-from .sampling import Sampling
 
 _URL = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/"
-_GREY: dict[str, Any] = {"mean": (0.45, 0.45, 0.45), "deviation": (0.225, 0.225, 0.225), "sha256_prefix": ""}
+_GREY: dict[str, Any] = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225), "sha256_prefix": ""}
 SLOWFAST_ALPHA = 4
 
 Build = Callable[[int, Sampling], nn.Module]
@@ -47,7 +47,7 @@ class Pathways(nn.Module):
 def _window(sampling: Sampling, temporal: int = 1, spatial: int = 32) -> tuple[int, int, int]:
     """The head's pooling window: of the network's strides, and of a crop of 224 where the crop is larger, as for the
     official weights; then positions are averaged."""
-    side = max(min(7, sampling.crop // spatial), 1)
+    side = max(min(7, sampling.crop_height // spatial), 1)
     return sampling.clip_length // temporal, side, side
 
 
@@ -91,7 +91,7 @@ def _csn(classes: int, sampling: Sampling) -> nn.Module:
 
 
 def _mvit(classes: int, sampling: Sampling) -> nn.Module:
-    sizes = {"spatial_size": sampling.crop, "temporal_size": sampling.clip_length}
+    sizes = {"spatial_size": sampling.crop_height, "temporal_size": sampling.clip_length}
     network: nn.Module = create_multiscale_vision_transformers(
         **(mvit_video_base_config | sizes), head_num_classes=classes
     )
@@ -110,7 +110,7 @@ def _x3d(clip_length: int, train_crop: int, depth: float) -> Build:
 
 
 def _x3d_network(name: str, clip_length: int, stride: int, train_crop: int, crop: int, depth: float) -> Network:
-    sampling = Sampling(clip_length, stride, crop, crop, clips=10, crops=3)
+    sampling = Sampling(clip_length, stride, crop, crop, crop, clips=10, crops=3)
     build = _x3d(clip_length, train_crop, depth)
     return _network(name, f"{name.upper()}.pyth", build, sampling, is_softmax_inside=True)
 
@@ -130,7 +130,7 @@ def _network(
 
 
 def _clip(length: int, stride: int) -> Sampling:
-    return Sampling(length, stride, 256, 256, clips=10, crops=3)
+    return Sampling(length, stride, 256, 256, 256, clips=10, crops=3)
 
 
 _TWO: dict[str, Any] = {"head": "blocks.6.proj.weight", "whole": Pathways}
@@ -149,7 +149,7 @@ NETWORKS = (
         "mvit_base_16x4",
         "MVIT_B_16x4.pyth",
         _mvit,
-        Sampling(16, 4, 224, 224, clips=5, crops=1),
+        Sampling(16, 4, 224, 224, 224, clips=5, crops=1),
         head="head.proj.weight",
     ),
 )

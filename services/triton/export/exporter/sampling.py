@@ -1,37 +1,24 @@
-"""How a model's videos are cut: what `parameters` and the input of its config.pbtxt say."""
+"""What SAMPLING= says: the service's `Sampling`, by shorter names, for crops that are squares."""
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import asdict, replace
 from typing import Any
+
+from cliplane.sampling import Sampling
 
 
 class BadSampling(Exception):
     """SAMPLING asks for what cannot be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """The `parameters` of config.pbtxt, and the length and crop of its input."""
-
-    clip_length: int
-    temporal_stride: int
-    short_side: int
-    crop: int
-    clips: int
-    crops: int
-    frame_rate: int = 0  # a second: clips are cut as if the video had so many; 0: its own
-    fit: str = "short_side"  # "square": both sides become `short_side`, whatever the shape of the picture
-    mode: str = "stride"  # "uniform", "segments": a clip is spread over the whole video
-
-
+NAMES = ("clip_length", "temporal_stride", "short_side", "crop", "clips", "crops", "frame_rate", "fit", "mode")
 _SHORT = {"stride": "temporal_stride"}
 WORDS = {"mode": ("stride", "uniform", "segments"), "fit": ("short_side", "square")}
 
 
 def changes(text: str) -> dict[str, Any]:
-    """What SAMPLING=clip_length=8,stride=4 says, by the names of `Sampling`.
+    """What SAMPLING=clip_length=8,stride=4 says, by NAMES.
 
     Raises:
         BadSampling: it is not of that form.
@@ -45,11 +32,17 @@ def changes(text: str) -> dict[str, Any]:
                 raise BadSampling(f"SAMPLING: {name} is one of {', '.join(WORDS[name])}, not {value!r}")
             found[name] = value
             continue
-        if name not in Sampling.__dataclass_fields__ or not value.isdigit() or int(value) < 1:
-            names = ", ".join((*_SHORT, *Sampling.__dataclass_fields__))
+        if name not in NAMES or not value.isdigit() or int(value) < 1:
+            names = ", ".join((*_SHORT, *NAMES))
             raise BadSampling(f"SAMPLING: {part!r}; it is {names}=whole number")
         found[name] = int(value)
     return found
+
+
+def named(sampling: Sampling) -> dict[str, Any]:
+    """A sampling by NAMES."""
+    fields = asdict(sampling) | {"crop": sampling.crop_height}
+    return {name: fields[name] for name in NAMES}
 
 
 def changed(default: Sampling, text: str) -> Sampling:
@@ -58,9 +51,14 @@ def changed(default: Sampling, text: str) -> Sampling:
     Raises:
         BadSampling: there is no such sampling.
     """
-    sampling = dataclasses.replace(default, **changes(text))
-    if sampling.crop > sampling.short_side:
-        raise BadSampling(f"SAMPLING: a crop of {sampling.crop} does not fit a short side of {sampling.short_side}")
+    asked = changes(text)
+    if side := asked.pop("crop", None):
+        asked |= {"crop_height": side, "crop_width": side}
+    sampling = replace(default, **asked)
+    if sampling.crop_height > sampling.short_side:
+        raise BadSampling(
+            f"SAMPLING: a crop of {sampling.crop_height} does not fit a short side of {sampling.short_side}"
+        )
     if sampling.crops not in (1, 3):
         raise BadSampling("SAMPLING: crops is 1 or 3")
     if sampling.fit == "square" and sampling.crops != 1:

@@ -16,7 +16,7 @@ Answer = Literal["probabilities", "softmax", "sigmoid"]
 class Served(nn.Module):
     """uint8 (N, T, H, W, 3) in, float32 (N, classes) probabilities out.
 
-    `mean`, `deviation`: of red, green and blue, on the scale of the pixels, 0 to 255. `layout`: of the network's input.
+    `mean`, `std`: of red, green and blue, on the scale of the pixels, 0 to 255. `layout`: of the network's input.
     `temperature`: its logits are divided by it (Guo et al., https://arxiv.org/abs/1706.04599).
     """
 
@@ -24,7 +24,7 @@ class Served(nn.Module):
         self,
         network: nn.Module,
         mean: Sequence[float],
-        deviation: Sequence[float],
+        std: Sequence[float],
         layout: Layout,
         answer: Answer,
         temperature: float = 1.0,
@@ -36,10 +36,10 @@ class Served(nn.Module):
         self.axes = {"NCTHW": (0, 4, 1, 2, 3), "NTCHW": (0, 1, 4, 2, 3)}[layout]
         shape = (1, 3, 1, 1, 1) if layout == "NCTHW" else (1, 1, 3, 1, 1)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(shape))
-        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32).view(shape))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(shape))
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        pixels = (frames.permute(self.axes).to(torch.float32) - self.mean) / self.deviation
+        pixels = (frames.permute(self.axes).to(torch.float32) - self.mean) / self.std
         output: torch.Tensor = self.network(pixels)
         match self.answer:
             case "softmax":

@@ -11,19 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from cliplane.sampling import Sampling
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torchvision.models import video
 
 from .network import Network
-from .sampling import Sampling
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
 _GREY = ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
-_RESNET = Sampling(16, 2, 128, 112, clips=5, crops=1)
-_MVIT = Sampling(16, 4, 256, 224, clips=5, crops=1)
-_SWIN = Sampling(32, 2, 256, 224, clips=4, crops=3)
+_RESNET = Sampling(16, 2, 128, 112, 112, clips=5, crops=1)
+_MVIT = Sampling(16, 4, 256, 224, 224, clips=5, crops=1)
+_SWIN = Sampling(32, 2, 256, 224, 224, clips=4, crops=3)
 
 
 def _build(name: str) -> Callable[[int, Sampling], nn.Module]:
@@ -80,7 +80,7 @@ NETWORKS = (
     _network("r3d_18", "r3d_18-b3b3357e.pth", "fc.weight", _RESNET, _KINETICS),
     _network("mc3_18", "mc3_18-a90a0ba3.pth", "fc.weight", _RESNET, _KINETICS),
     _network("r2plus1d_18", "r2plus1d_18-91a641e6.pth", "fc.weight", _RESNET, _KINETICS),
-    _network("s3d", "s3d-d76dad2f.pth", "classifier.1.weight", Sampling(128, 2, 256, 224, 1, 1), _KINETICS),
+    _network("s3d", "s3d-d76dad2f.pth", "classifier.1.weight", Sampling(128, 2, 256, 224, 224, 1, 1), _KINETICS),
     _network("mvit_v1_b", "mvit_v1_b-dbeb1030.pth", "head.1.weight", _MVIT, _GREY, whole=Sliced),
     _network("mvit_v2_s", "mvit_v2_s-ae3be167.pth", "head.1.weight", _MVIT, _GREY, whole=Sliced),
     _network("swin3d_t", "swin3d_t-7615ae03.pth", "head.weight", _SWIN, _IMAGENET),

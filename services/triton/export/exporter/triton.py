@@ -24,7 +24,7 @@ class TritonFailed(Exception):
     """It is not there, cannot load the model, or refuses the request."""
 
 
-def answers(name: str, version: int, frames: np.ndarray) -> np.ndarray:
+def infer(name: str, version: int, frames: np.ndarray) -> np.ndarray:
     """Probabilities, (views, classes) float32, of frames, (views, T, H, W, 3) uint8, in one request.
 
     Raises:
@@ -36,10 +36,10 @@ def answers(name: str, version: int, frames: np.ndarray) -> np.ndarray:
     head = json.dumps({"inputs": [tensor]}).encode()
     length = {"Inference-Header-Content-Length": str(len(head))}
     try:
-        answer = _ask(f"/v2/models/{name}/versions/{version}/infer", head + frames.tobytes(), length)
+        response = _ask(f"/v2/models/{name}/versions/{version}/infer", head + frames.tobytes(), length)
     except (OSError, http.client.HTTPException) as exc:
         raise TritonFailed(f"Triton was lost while it answered: {exc!r}") from exc
-    output = answer["outputs"][0]
+    output = response["outputs"][0]
     return np.array(output["data"], np.float32).reshape(output["shape"])
 
 

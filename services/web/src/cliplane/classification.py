@@ -91,7 +91,7 @@ def classify(lane: Lane, job: Job) -> Generator[Event]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Response:
     """A call to Triton that has ended: one of `probabilities` and `error` is there."""
 
     first: int  # slot
@@ -151,7 +151,7 @@ class _Run:
         self._findings = Findings(spec.labels, job.top)
         self._version = spec.version
         self._calls: dict[int, float] = {}  # under way, by their first slot: when their time is up
-        self._answers: deque[_Answer] = deque()  # gRPC's thread adds to it
+        self._responses: deque[_Response] = deque()  # gRPC's thread adds to it
         self._has_timed_out = False
 
     def events(self) -> Generator[Event]:
@@ -169,7 +169,7 @@ class _Run:
                     self._check_time()
                 for key, _ in ready:
                     if key.fd == self._lane.wake:
-                        yield from self._take_answers()
+                        yield from self._take_responses()
                         continue
                     if key.fd == self._job.client:
                         raise ClientGone
@@ -249,10 +249,10 @@ class _Run:
                 self._clock.decoding_ended()
 
     def _infer(self, call: Call) -> None:
-        answers, wake = self._answers, self._lane.wake
+        responses, wake = self._responses, self._lane.wake
 
         def on_inferred(probabilities: Probabilities | None, version: str, error: CliplaneError | None) -> None:
-            answers.append(_Answer(call.first, probabilities, version, error))
+            responses.append(_Response(call.first, probabilities, version, error))
             os.eventfd_write(wake, 1)
 
         self._clock.calling(is_calling=True)
@@ -267,17 +267,17 @@ class _Run:
             on_inferred=on_inferred,
         )
 
-    def _take_answers(self) -> Iterator[Event]:
+    def _take_responses(self) -> Iterator[Event]:
         os.eventfd_read(self._lane.wake)  # perhaps for an inference of an earlier request, that was given up
-        while self._answers:
-            answer = self._answers.popleft()
-            del self._calls[answer.first]
-            if answer.probabilities is not None:
-                yield from self._take_views(answer.first, answer.probabilities, answer.version)
-            elif isinstance(answer.error, RegionLost):
-                self._schedule.lost(answer.first)
-            elif answer.error is not None:
-                raise answer.error
+        while self._responses:
+            response = self._responses.popleft()
+            del self._calls[response.first]
+            if response.probabilities is not None:
+                yield from self._take_views(response.first, response.probabilities, response.version)
+            elif isinstance(response.error, RegionLost):
+                self._schedule.lost(response.first)
+            elif response.error is not None:
+                raise response.error
             self._clock.calling(is_calling=self._schedule.is_calling())
         if self._schedule.is_stranded():
             # Triton has restarted since. The views are still in the region: once more, by either way.

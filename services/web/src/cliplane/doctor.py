@@ -42,12 +42,12 @@ def findings(
         f"{needed} MiB for {lanes} lanes",
         f"make up SHM_SIZE={needed}m",
     )
-    memory, least = available_memory() // MIB, sizing.memory_needed(lanes, settings.region_bytes) // MIB
+    memory, min_memory = available_memory() // MIB, sizing.memory_needed(lanes, settings.region_bytes) // MIB
     yield (
-        "ok" if memory >= least else "warn",
+        "ok" if memory >= min_memory else "warn",
         "memory of web",
         f"{memory} MiB",
-        f"{least} MiB for {lanes} lanes",
+        f"{min_memory} MiB for {lanes} lanes",
         f"make up CLIPLANE_LANES={max(1, lanes // 2)}",
     )
     mine = f"uid {os.getuid()}, gid {os.getgid()}"
@@ -109,15 +109,15 @@ def models() -> Iterator[Finding]:
 def round_trip() -> Iterator[Finding]:
     """The answer of /readyz: one view by a shared region and by a gRPC message, equal to the bit."""
     try:
-        status, answer = _ask("/readyz")
+        status, response = _ask("/readyz")
     except OSError as exc:
         yield "FAIL", "round trip", str(exc), "web answers", "make logs"
         return
     if status == 200:
-        by = "shared memory and gRPC, equal to the bit" if answer["handoff"] != "grpc" else "gRPC"
-        yield "ok", "round trip", f"a view through {answer['model']} by {by}", "", ""
+        by = "shared memory and gRPC, equal to the bit" if response["handoff"] != "grpc" else "gRPC"
+        yield "ok", "round trip", f"a view through {response['model']} by {by}", "", ""
     else:
-        yield "FAIL", "round trip", f"{answer['title']}: {answer['detail']}", "/readyz is 200", "docs/problems.md"
+        yield "FAIL", "round trip", f"{response['title']}: {response['detail']}", "/readyz is 200", "docs/problems.md"
 
 
 def _ask(path: str) -> tuple[int, Any]:

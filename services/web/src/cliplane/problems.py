@@ -39,7 +39,7 @@ def install(app: Flask) -> None:
     """Make every failure of this app a problem+json answer."""
 
     @app.errorhandler(Exception)
-    def answer(exc: Exception) -> Response:
+    def respond(exc: Exception) -> Response:
         if isinstance(exc, ClientGone):
             return Response(status=499)  # as nginx has it in its log; nobody reads this
         error = _as_ours(exc)

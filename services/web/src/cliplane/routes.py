@@ -40,20 +40,20 @@ def classify() -> Response:
     first = next(events)
     if request.accept_mimetypes.best_match(["application/json", "text/event-stream"]) == "text/event-stream":
         stream = problems.event_stream(chain([first], events), job.request_id)
-        answer = Response(stream, mimetype="text/event-stream")
-        answer.call_on_close(events.close)  # a client that leaves ends the work
-        answer.headers["X-Accel-Buffering"] = "no"
-        answer.headers["Cache-Control"] = "no-store"
-        return answer
+        response = Response(stream, mimetype="text/event-stream")
+        response.call_on_close(events.close)  # a client that leaves ends the work
+        response.headers["X-Accel-Buffering"] = "no"
+        response.headers["Cache-Control"] = "no-store"
+        return response
     *_, last = events
     return jsonify(last.data)
 
 
 @blueprint.after_request
-def tell_spool_time(answer: Response) -> Response:
+def tell_spool_time(response: Response) -> Response:
     """Every answer says how long the body took to arrive, a refusal too: clients measure their line by one."""
-    answer.headers["Server-Timing"] = f"spool;dur={_spool_ms(request):.0f}"
-    return answer
+    response.headers["Server-Timing"] = f"spool;dur={_spool_ms(request):.0f}"
+    return response
 
 
 def read_job(upload: Request, settings: Settings, began: float) -> Job:
@@ -105,12 +105,12 @@ def _spool_ms(upload: Request) -> float:
     return float(upload.headers.get("X-Spool-Seconds", 0)) * 1000
 
 
-def _whole_number(asked: Mapping[str, str], name: str, most: int) -> int | None:
+def _whole_number(asked: Mapping[str, str], name: str, max_value: int) -> int | None:
     text = asked.get(name)
     if text is None:
         return None
-    if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or not 1 <= int(text) <= most:
-        raise BadQuery(f"{name}: a whole number from 1 to {most}{' or auto' if name == 'views' else ''}")
+    if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or not 1 <= int(text) <= max_value:
+        raise BadQuery(f"{name}: a whole number from 1 to {max_value}{' or auto' if name == 'views' else ''}")
     return int(text)
 
 

@@ -151,10 +151,10 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsError(
             f"{variable_name('path_prefix')}={settings.path_prefix!r}: a path such as /video, without a / at its end"
         )
-    least = max(settings.lanes, 1) * settings.max_upload_bytes
-    if 0 < settings.spool_bytes < least:
+    min_bytes = max(settings.lanes, 1) * settings.max_upload_bytes
+    if 0 < settings.spool_bytes < min_bytes:
         raise SettingsError(
-            f"CLIPLANE_SPOOL_BYTES={settings.spool_bytes}: must be 0, or at least {least}: an upload of each lane"
+            f"CLIPLANE_SPOOL_BYTES={settings.spool_bytes}: must be 0, or at least {min_bytes}: an upload of each lane"
         )
     if settings.infer_timeout_s > settings.request_timeout_s:
         raise SettingsError(

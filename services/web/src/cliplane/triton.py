@@ -181,14 +181,14 @@ class Triton:
         frames = triton_grpc.InferInput(input_.name, [1, *input_.dims], "UINT8")
         frames.set_data_from_numpy(np.zeros((1, *input_.dims), np.uint8))
         wanted = triton_grpc.InferRequestedOutput(output.name, class_count=class_count)
-        answers: queue.SimpleQueue[tuple[Any, InferenceServerException | None]] = queue.SimpleQueue()
+        responses: queue.SimpleQueue[tuple[Any, InferenceServerException | None]] = queue.SimpleQueue()
 
-        def on_answer(result: Any, error: InferenceServerException | None) -> None:
-            answers.put((result, error))
+        def on_response(result: Any, error: InferenceServerException | None) -> None:
+            responses.put((result, error))
 
-        self._client.async_infer(name, [frames], on_answer, outputs=[wanted])
+        self._client.async_infer(name, [frames], on_response, outputs=[wanted])
         try:
-            result, error = answers.get(timeout=LABELS_TIMEOUT_S)
+            result, error = responses.get(timeout=LABELS_TIMEOUT_S)
         except queue.Empty:
             raise TritonUnavailable(f"model {name!r} does not answer") from None
         if error is not None:
@@ -279,7 +279,7 @@ class Triton:
         if not shared:
             frames.set_data_from_numpy(np.frombuffer(region.view(offset, byte_size), np.uint8).reshape(shape))
 
-        def on_answer(result: Any, error: InferenceServerException | None) -> None:
+        def on_response(result: Any, error: InferenceServerException | None) -> None:
             try:
                 on_inferred(*_inferred(result, error, spec.output_name, (views, len(spec.labels))))
             finally:
@@ -288,7 +288,7 @@ class Triton:
         self._client.async_infer(
             spec.name,
             [frames],
-            on_answer,
+            on_response,
             outputs=[triton_grpc.InferRequestedOutput(spec.output_name)],
             request_id=request_id,
             parameters=parameters,

@@ -22,8 +22,8 @@ def main() -> None:
     detail = "no answer"
     while time.monotonic() < deadline:
         try:
-            with opener.open("http://127.0.0.1:8081/readyz", timeout=5) as answer:
-                ready = json.load(answer)
+            with opener.open("http://127.0.0.1:8081/readyz", timeout=5) as response:
+                ready = json.load(response)
                 print(f"ready: {where} (model {ready['model']}, hand-off {ready['handoff']})")
                 if pair and not pair.is_given:
                     print(f"its certificate is self-signed, keys/self-signed.crt: SHA-256 {pair.fingerprint()}")

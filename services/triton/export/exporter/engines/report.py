@@ -57,7 +57,7 @@ def table(results: dict[str, Any]) -> str:
 def plot(results: dict[str, Any]) -> str:
     """SVG: milliseconds a view, alone and in a batch."""
     ran = [one for one in results["engines"] if not one["reason"]]
-    most = max(max(one["latency_ms"], one["batch_ms_per_view"]) for one in ran)
+    max_ms = max(max(one["latency_ms"], one["batch_ms_per_view"]) for one in ran)
     height = 56 + _ROW_PX * len(ran)
     title = f"{results['model']}: ms a view on {results['machine']['cpus']} CPUs"
     parts = [
@@ -75,7 +75,7 @@ def plot(results: dict[str, Any]) -> str:
         weight = "bold" if one["engine"] == results["choice"]["engine"] else "normal"
         parts.append(f'<text x="8" y="{y + 21}" font-weight="{weight}">{TITLES[one["engine"]]}</text>')
         for k, value in enumerate((one["latency_ms"], one["batch_ms_per_view"])):
-            width = max(value / most * _BAR_PX, 1)
+            width = max(value / max_ms * _BAR_PX, 1)
             parts.append(
                 f'<rect x="{_LEFT_PX}" y="{y + 2 + 17 * k}" width="{width:.1f}" height="15" fill="{_COLOURS[k]}"/>'
                 f'<text x="{_LEFT_PX + width + 6:.1f}" y="{y + 14 + 17 * k}">{value:.1f}</text>'

@@ -118,10 +118,10 @@ def _write_views(
     yield wire.End(_effort(video, len(shown)))
 
 
-def _check_damage(video: Reader, needed: int, most: float) -> None:
-    if len(video.lost) > most * needed:
+def _check_damage(video: Reader, needed: int, max_part: float) -> None:
+    if len(video.lost) > max_part * needed:
         detail = f"at least {len(video.lost)} of the {needed} frames that views need are damaged"
-        raise UndecodableVideo(f"{detail}; CLIPLANE_MAX_DAMAGE={most:g}")
+        raise UndecodableVideo(f"{detail}; CLIPLANE_MAX_DAMAGE={max_part:g}")
 
 
 def _effort(video: Reader, needed: int) -> wire.Effort:

@@ -166,7 +166,7 @@ class Transcript:
 
     def __init__(self, job: Job) -> None:
         self._codecs = job.limits.codecs.split(",")
-        self._most = job.sampling.views
+        self._max_views = job.sampling.views
         self._missing: set[int] | None = None  # views to come; None before the video
         self._doubts = 0
         self._is_stopped = False
@@ -201,7 +201,7 @@ class Transcript:
                 self._missing.remove(report.view)
             case Doubt():
                 self._doubts += 1
-                if self._missing is None or self._doubts > _MAX_DOUBTS + self._most:
+                if self._missing is None or self._doubts > _MAX_DOUBTS + self._max_views:
                     raise Nonsense("a doubt out of turn")
                 report = Doubt(report.kind, _clean(report.detail))
             case End():
@@ -216,7 +216,7 @@ class Transcript:
         return report
 
     def _open(self, video: Video) -> None:
-        if self._missing is not None or video.views > self._most or video.facts.codec not in self._codecs:
+        if self._missing is not None or video.views > self._max_views or video.facts.codec not in self._codecs:
             raise Nonsense("a video out of turn")
         self._missing = set(range(video.views))
 

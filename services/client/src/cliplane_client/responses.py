@@ -16,7 +16,7 @@ from cliplane_client.errors import CannotConnect, InvalidResponse, NoAnswer, Pro
 from cliplane_client.results import FileWarning, Result, Video, View, convert, decoded
 from cliplane_client.text import clean
 
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
+MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 """Largest answer that is read: some hundred views with all labels of a large model."""
 
 _TYPES = {"video": Video, "warning": FileWarning, "view": View, "result": Result}
@@ -52,12 +52,12 @@ class Bounds:
     """How much of one answer is taken, and for how long. httpx's own limit is for each read: a server that sends a byte
     now and then would never reach it."""
 
-    def __init__(self, answer: httpx.Response, timeout_s: float) -> None:
+    def __init__(self, response: httpx.Response, timeout_s: float) -> None:
         """Raises:
         InvalidResponse: the body is compressed, which was not asked for: a few bytes of it could fill the memory.
         """
-        self._left, self._deadline = MAX_ANSWER_BYTES, time.monotonic() + timeout_s
-        if answer.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+        self._left, self._deadline = MAX_RESPONSE_BYTES, time.monotonic() + timeout_s
+        if response.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
             raise InvalidResponse("the answer is compressed, which was not asked for")
 
     def taken(self, chunk: bytes) -> bytes:
@@ -68,7 +68,7 @@ class Bounds:
         """
         self._left -= len(chunk)
         if self._left < 0:
-            raise InvalidResponse(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+            raise InvalidResponse(f"the answer is larger than {MAX_RESPONSE_BYTES} bytes")
         if time.monotonic() > self._deadline:
             raise NoAnswer("the server took longer than this client waits")
         return chunk
@@ -77,11 +77,11 @@ class Bounds:
 class EventReader:
     """Server-sent events (HTML Living Standard, 9.2) out of an answer's bytes, as they come."""
 
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response) -> None:
         """Raises:
         InvalidResponse: the answer has no events.
         """
-        if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
             raise InvalidResponse("what answers there is no Cliplane server")
         self._name = ""
         self._line = bytearray()
@@ -131,24 +131,24 @@ def _status_of(body: dict[str, Any]) -> int:
     return status if isinstance(status, int) and 400 <= status < 600 else 500
 
 
-def body_of(answer: httpx.Response, document: bytes) -> dict[str, Any]:
+def body_of(response: httpx.Response, document: bytes) -> dict[str, Any]:
     """The JSON object of a good answer.
 
     Raises:
         Problem: it is none; InvalidResponse: it is not Cliplane's.
     """
-    if answer.status_code != 200:
-        raise problem_of(answer, document)
+    if response.status_code != 200:
+        raise problem_of(response, document)
     return decoded(document)
 
 
-def problem_of(answer: httpx.Response, document: bytes) -> Problem:
+def problem_of(response: httpx.Response, document: bytes) -> Problem:
     """The error that an answer tells of, whoever wrote it: a proxy's page has nothing but its status."""
     try:
         body = decoded(document)
     except InvalidResponse:
         body = {}
-    return problem(answer.status_code, body, _retry_after_s(answer.headers.get("retry-after", "")))
+    return problem(response.status_code, body, _retry_after_s(response.headers.get("retry-after", "")))
 
 
 def _retry_after_s(text: str) -> float:
