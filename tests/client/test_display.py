@@ -13,8 +13,8 @@ from cliplane_client import Client, FileWarning, Orientation
 from cliplane_client.cli import main
 from cliplane_client.results import Sampling
 
+from tests.client.documents import MODEL, MODELS, RESULT, VIDEO
 from tests.client.loopback import Server
-from tests.client.test_hostile_server import MODEL, MODELS, RESULT, VIDEO
 
 DOUBTS = [{"type": "rate-assumed", "detail": "25 frames a second"}, {"type": "damaged", "detail": ""}]
 NEWER = {

@@ -170,9 +170,8 @@ class Stack:
         """Whether both lanes answer and have their decoders: a lane looks at what it has when a request comes."""
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             responses = list(pool.map(classify, [video("pan_right")] * 4))
-        return {response.status_code for response in responses} == {200} and len(self.decoders()) == len(
-            self.lanes()
-        ) == 2
+        are_right = {response.status_code for response in responses} == {200}
+        return are_right and len(self.decoders()) == len(self.lanes()) == 2
 
     def wait_until_well(self) -> None:
         """Ready, with both lanes, and both know the Triton that runs now."""
@@ -214,6 +213,18 @@ class Stack:
 
     def spool(self) -> str:
         return self.exec("web", "find", "/spool", "-type", "f").strip()
+
+
+def regions_of(stack: Stack) -> set[int]:
+    """The owners of the regions in /dev/shm."""
+    return {
+        int(name.split("-")[2]) for name in stack.shared_memory() if name.count("-") == 3 and name[:9] == "cliplane-"
+    }
+
+
+def workers_of(stack: Stack) -> set[int]:
+    """All that may have a region: the lanes, and the control plane's worker."""
+    return {*stack.lanes(), *stack.workers("control")}
 
 
 @pytest.fixture(scope="session")

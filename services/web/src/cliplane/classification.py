@@ -31,7 +31,7 @@ from cliplane.media import Span
 from cliplane.model_spec import ModelSpec
 from cliplane.sampling import split_views
 from cliplane.schedule import Call, Schedule
-from cliplane.triton import Probabilities
+from cliplane.triton_responses import Probabilities
 
 AUTO: Literal["auto"] = "auto"
 AUTO_VIEWS = 10

@@ -29,7 +29,8 @@ from cliplane.errors import (
 from cliplane.model_spec import ModelSpec
 from cliplane.region import SHM, TRITON_MARKER, Region, create_region
 from cliplane.settings import Settings
-from cliplane.triton import Probabilities, Triton
+from cliplane.triton import Triton
+from cliplane.triton_responses import Probabilities
 
 log = structlog.get_logger()
 

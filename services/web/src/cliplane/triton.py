@@ -1,4 +1,5 @@
-"""The gRPC adapter to Triton: a model's spec, regions, inference. The only module that knows tritonclient.
+"""The gRPC adapter to Triton: a model's spec, regions, inference. With `triton_responses` the only module that knows
+tritonclient.
 
 Makes its client when it is made itself: in the worker, after the fork, never before it.
 """
@@ -11,19 +12,15 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import grpc
 import numpy as np
-import numpy.typing as npt
 from tritonclient import grpc as triton_grpc
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 from cliplane.errors import (
     CliplaneError,
-    InferenceFailed,
     NotAVideoModel,
     NotReady,
-    RegionLost,
     SharedMemoryForbidden,
     SharedMemoryNotShared,
     TritonUnavailable,
@@ -31,6 +28,7 @@ from cliplane.errors import (
 )
 from cliplane.model_spec import ModelSpec, read_label_descriptions, read_sampling
 from cliplane.region import TRITON_MARKER, Region
+from cliplane.triton_responses import UNREACHABLE, Probabilities, grpc_code, inferred, output_of, translate, translated
 from cliplane.under_way import CallsUnderWay
 
 SPEC_MAX_AGE_S = 2.0
@@ -43,7 +41,6 @@ LABELS_TIMEOUT_S = 60.0
 
 SETTLE_S = 2.0
 
-Probabilities = npt.NDArray[np.float32]  # (views, classes)
 OnInferred = Callable[["Probabilities | None", "str", "CliplaneError | None"], None]
 
 
@@ -75,7 +72,7 @@ class Triton:
         try:
             return str(self._client.get_server_metadata(client_timeout=CONTROL_TIMEOUT_S).version)
         except InferenceServerException as exc:
-            _translate(exc)
+            translate(exc)
 
     def statistics(self, within_s: float) -> list[Any]:
         """Of each version of each model, `ModelStatistics` of Triton's gRPC protocol.
@@ -86,8 +83,8 @@ class Triton:
         try:
             return list(self._client.get_inference_statistics(client_timeout=within_s).model_stats)
         except InferenceServerException as exc:
-            if _grpc_code(exc) in _UNREACHABLE:
-                _translate(exc)
+            if grpc_code(exc) in UNREACHABLE:
+                translate(exc)
             return []  # it has no model
 
     def is_live(self, within_s: float) -> bool:
@@ -134,7 +131,7 @@ class Triton:
             if spec is None or seen != fingerprint:
                 spec = self._read_spec(name, version, config)
         except InferenceServerException as exc:
-            error = _translated(exc)
+            error = translated(exc)
             if isinstance(error, UnknownModel):
                 self._raise_not_ready(name)
             raise error from exc
@@ -152,7 +149,7 @@ class Triton:
         try:
             return list(self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S).models)
         except InferenceServerException as exc:
-            _translate(exc)
+            translate(exc)
 
     def _read_spec(self, name: str, version: str, config: model_config_pb2.ModelConfig) -> ModelSpec:
         parameters = {key: value.string_value for key, value in config.parameters.items()}
@@ -194,7 +191,7 @@ class Triton:
         if error is not None:
             raise error
         labels = [str(index) for index in range(class_count)]
-        for entry in _output(result, output.name, (1, class_count))[0]:
+        for entry in output_of(result, output.name, (1, class_count))[0]:
             _, index, *label = entry.decode().split(":", 2)
             if label:
                 labels[int(index)] = label[0]
@@ -214,8 +211,8 @@ class Triton:
                 region.name, f"/{region.name}", region.byte_size, client_timeout=CONTROL_TIMEOUT_S
             )
         except InferenceServerException as exc:
-            if _grpc_code(exc) in _UNREACHABLE:
-                _translate(exc)
+            if grpc_code(exc) in UNREACHABLE:
+                translate(exc)
             if not TRITON_MARKER.exists():
                 raise SharedMemoryNotShared("Triton's marker is not in this /dev/shm") from exc
             raise SharedMemoryForbidden("Triton sees this /dev/shm and may not open the region: uid and gid") from exc
@@ -242,7 +239,7 @@ class Triton:
         try:
             return sorted(self._client.get_system_shared_memory_status(client_timeout=CONTROL_TIMEOUT_S).regions)
         except InferenceServerException as exc:
-            _translate(exc)
+            translate(exc)
 
     def infer(
         self,
@@ -281,7 +278,7 @@ class Triton:
 
         def on_response(result: Any, error: InferenceServerException | None) -> None:
             try:
-                on_inferred(*_inferred(result, error, spec.output_name, (views, len(spec.labels))))
+                on_inferred(*inferred(result, error, spec.output_name, (views, len(spec.labels))))
             finally:
                 self._under_way.end(call)  # only now: the lane may be closed when none is under way
 
@@ -301,61 +298,3 @@ class Triton:
     def close(self) -> None:
         self.settle()  # closing the channel cancels them
         self._client.close()
-
-
-_UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
-
-
-def _inferred(
-    result: Any, error: InferenceServerException | None, output_name: str, shape: tuple[int, int]
-) -> tuple[Probabilities | None, str, CliplaneError | None]:
-    """An answer as `OnInferred` takes it."""
-    if error is not None:
-        ours = _translated(error)
-        if isinstance(ours, UnknownModel):  # it was there a moment ago
-            ours = NotReady("the model was unloaded, or the inference server restarts")
-        return None, "", ours
-    try:
-        return _output(result, output_name, shape), result.get_response().model_version, None
-    except InferenceFailed as nonsense:
-        return None, "", nonsense
-
-
-def _output(result: Any, name: str, shape: tuple[int, int]) -> npt.NDArray[Any]:
-    """An output of an answer.
-
-    Raises:
-        InferenceFailed: it has not this shape, (views, classes), or not as many bytes.
-    """
-    try:
-        output: npt.NDArray[Any] | None = result.as_numpy(name)
-    except ValueError:
-        output = None
-    if output is None or output.shape != shape:
-        raise InferenceFailed("the model's output is not (views, classes)")
-    return output
-
-
-def _grpc_code(exc: InferenceServerException) -> grpc.StatusCode | None:
-    """tritonclient keeps the code only as the text "StatusCode.NAME"."""
-    return getattr(grpc.StatusCode, str(exc.status()).removeprefix("StatusCode."), None)
-
-
-def _translated(exc: InferenceServerException) -> CliplaneError:
-    """Our error for one of Triton's. The text of the latter goes to the log by `__cause__`, never to a client."""
-    code, message = _grpc_code(exc), exc.message() or ""
-    error: CliplaneError
-    if "shared memory region" in message:
-        error = RegionLost()
-    elif code is grpc.StatusCode.NOT_FOUND or "unknown model" in message:  # while it is unloaded: UNAVAILABLE
-        error = UnknownModel()
-    elif code in _UNREACHABLE:
-        error = TritonUnavailable()
-    else:
-        error = InferenceFailed()
-    error.__cause__ = exc
-    return error
-
-
-def _translate(exc: InferenceServerException) -> NoReturn:
-    raise _translated(exc)
