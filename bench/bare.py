@@ -16,7 +16,7 @@ LIMITS = Settings().decoder_limits()
 def views_of(path: Path, sampling: Sampling, threads: int) -> Iterator[np.ndarray]:
     """Each view, (T, H, W, C) uint8, as soon as it is decoded."""
     with path.open("rb") as file:
-        video = load_reader("pyav")(file.fileno(), None, LIMITS, threads)
+        video = load_reader("pyav")(file.fileno(), None, LIMITS, threads, sampling.frame_rate, sampling.pixels)
         views = plan_views(video.info.frame_count, sampling)
         width, height = scaled_size(video.info.width, video.info.height, sampling)
         wanted = list(dict.fromkeys(number for view in views for number in view.frames))

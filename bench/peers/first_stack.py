@@ -10,11 +10,11 @@ import tempfile
 import decord
 import numpy as np
 import tritonclient.http as triton_http
-from cliplane.sampling import crop_offset, plan_views, scaled_size
+from cliplane.sampling import crop_offset, scaled_size
 from flask import Flask, request
 from PIL import Image
 
-from bench.peers.pipeline import MODEL, read_sampling
+from bench.peers.pipeline import MODEL, plan, read_sampling
 
 app = Flask(__name__)
 config = (MODEL / "config.pbtxt").read_text()
@@ -28,7 +28,7 @@ def classify() -> dict[str, object]:
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         request.files["video"].save(file.name)
         video = decord.VideoReader(file.name)
-        views = np.stack([cut(video, view) for view in plan_views(len(video), sampling)])
+        views = np.stack([cut(video, view) for view in plan(video, sampling)])
     with triton_http.InferenceServerClient(os.environ["TRITON"], network_timeout=120) as client:
         parts = [infer(client, views[first : first + most]) for first in range(0, len(views), most)]
     scores = np.concatenate(parts).mean(axis=0)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import decord
 import numpy as np
-from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
+from cliplane.sampling import Sampling, View, crop_offset, plan_views, scaled_size
 from exporter.engines.openvino_engine import Engine
 
 MODEL = Path(os.environ.get("MODEL", ""))
@@ -30,7 +30,18 @@ def read_sampling(config: str) -> Sampling:
     assert dims
     length, height, width = map(int, dims.groups())
     stride, side = int(parameters["temporal_stride"]), int(parameters["short_side"])
-    return Sampling(length, stride, side, height, width, clips=VIEWS, crops=1)
+    frame_rate = float(parameters.get("frame_rate", 0))
+    return Sampling(length, stride, side, height, width, clips=VIEWS, crops=1, frame_rate=frame_rate)
+
+
+def plan(video: decord.VideoReader, sampling: Sampling) -> list[View]:
+    """The views in the file's own frame numbers: what is shown at the model's frames."""
+    fps, count = video.get_avg_fps(), len(video)
+    rate = sampling.frame_rate or fps
+    views = plan_views(max(1, round(count * rate / fps)), sampling)
+    return [
+        view._replace(frames=tuple(min(int(n * fps / rate + 0.5), count - 1) for n in view.frames)) for view in views
+    ]
 
 
 def read_precision(config: str) -> str:
@@ -64,7 +75,7 @@ class Classifier:
         """(views, T, H, W, C) uint8."""
         width, height = scaled_size(*self._size(path), self.sampling)
         video = decord.VideoReader(path, width=width, height=height, num_threads=THREADS)
-        views = plan_views(len(video), self.sampling)
+        views = plan(video, self.sampling)
         numbers = sorted({number for view in views for number in view.frames})
         frames = dict(zip(numbers, video.get_batch(numbers).asnumpy(), strict=True))
         x, y = crop_offset(width, height, views[0], self.sampling)

@@ -214,11 +214,12 @@ def _by_index(
         runs = [range(count)]
     else:
         runs = [range(k, k + _RUN) for k in np.linspace(first, count - _RUN, _RUNS).astype(int)]
-    sampled = [np.array([index[int(k)].timestamp for k in run], np.int64) for run in runs]
+    entries = [index[int(k)] for run in runs for k in run]
+    sampled = np.split(np.array([entry.timestamp for entry in entries], np.int64), len(runs))
     gaps = np.concatenate([np.diff(run) for run in sampled])
     if (gaps < 0).any():
         return None
-    hidden = sum(entry.is_discard for entry in index) if count <= _WHOLE_INDEX else 0
+    hidden = sum(entry.is_discard for entry in entries) if count <= _WHOLE_INDEX else 0
     interval, fps, source = timeline.rate(gaps, clock)
     end = round(last.timestamp + delay + interval)
     pictures = count - first - hidden
