@@ -15,6 +15,7 @@ from cliplane.errors import DecoderOutOfMemory, DecoderOutOfThreads
 from cliplane.region import create_private_region
 from cliplane.sampling import Sampling
 from cliplane.settings import Settings
+from cliplane.spool import open_upload
 
 from tests import media
 from tests.integration.conftest import docker
@@ -61,7 +62,7 @@ def video(folder: Path, width: int, height: int) -> str:
 
 
 def answer(decoder: Decoder, path: str) -> None:
-    decoder.start(JOB, path)
+    decoder.start(JOB, open_upload(path))
     while not isinstance(decoder.report(), wire.End):
         pass
 
@@ -100,7 +101,7 @@ greedy = "import os; from cliplane.decoder import sandbox; sandbox.enter(2**33);
 client.COMMAND = [sys.executable, "-c", greedy + "\\nwhile True: kept.append(os.urandom(2**20))"]
 decoder = client.Decoder("pyav", create_private_region(4096), 2**33)
 job = wire.Job(None, Sampling(8, 1, 64, 64, 64, 3, 1), Settings().decoder_limits(), 1, False, 60.0)
-decoder.start(job, "/dev/null")
+decoder.start(job, open("/dev/null", "rb"))
 try:
     decoder.report()
 except CliplaneError as error:

@@ -13,6 +13,7 @@ from cliplane.errors import CliplaneError, DecoderCrashed
 from cliplane.region import create_private_region
 from cliplane.sampling import Sampling
 from cliplane.settings import Settings
+from cliplane.spool import open_upload
 
 JOB = wire.Job(None, Sampling(8, 1, 64, 64, 64, 3, 1), Settings().decoder_limits(), 1, False, 1.0)
 
@@ -29,7 +30,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         program = f"import os, select, signal, time\nselect.select([0], [], [])\n{code}"
         monkeypatch.setattr(client, "COMMAND", [sys.executable, "-I", "-S", "-c", program])
         started.append(Decoder("pyav", region, 2**30))
-        started[-1].start(JOB, os.devnull)
+        started[-1].start(JOB, open_upload(os.devnull))
         return started[-1]
 
     yield start

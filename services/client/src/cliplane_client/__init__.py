@@ -3,7 +3,7 @@
 Here are the errors' families; `cliplane_client.errors` has one for each problem type.
 """
 
-from cliplane_client.client import AsyncClient, Client
+from cliplane_client.client import AsyncClient, Client, ServerPath
 from cliplane_client.errors import (
     Busy,
     CannotConnect,
@@ -46,6 +46,7 @@ __all__ = [
     "Refused",
     "Result",
     "Sampling",
+    "ServerPath",
     "Shrinking",
     "TimedOut",
     "Video",

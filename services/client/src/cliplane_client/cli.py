@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from cliplane_client.address import BASE_VARIABLE, DEFAULT_BASE, KEY_VARIABLE
-from cliplane_client.client import Client
+from cliplane_client.client import Client, ServerPath
 from cliplane_client.display import Answers, Outcome, complain, console, progress_bars, show_models
 from cliplane_client.errors import (
     CannotConnect,
@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
     classify = commands.add_parser("classify", help="videos in, labels out", parents=[_connection()])
     classify.add_argument("videos", nargs="+", help="files, quoted patterns, or - for standard input")
+    classify.add_argument("--path", action="store_true", help="the videos are paths of the server's MEDIA_ROOT")
     classify.add_argument("--model", help="default: the server's")
     classify.add_argument("--views", type=_views, help="how many views, or auto (default: the model's)")
     classify.add_argument("--top", type=int, default=5, help="how many labels (default: 5)")
@@ -153,7 +154,10 @@ def _expand(patterns: list[str]) -> list[str]:
 
 
 def _classify(client: Client, args: argparse.Namespace, notes: Console) -> int:
-    names = _expand(args.videos)
+    if args.path and args.shrink != "off":
+        complain(notes, "--path sends no video that --shrink could make small")
+        return WRONG
+    names = args.videos if args.path else _expand(args.videos)
     short_side = _short_side(client, args.model) if args.shrink != "off" else 0
     uplink = client.uplink() if args.shrink == "auto" else 0.0
     answers = Answers(args.form, notes)
@@ -202,16 +206,20 @@ def _classify_one(
 
     own = Path(tempfile.mkdtemp(dir=folder))
     try:
-        path = _spooled(own) if name == STDIN else Path(name)
+        path = _spooled(own) if name == STDIN and not args.path else Path(name)
         if args.shrink != "off":
             shrinking = choose(
                 path, short_side, args.shrink, own, lambda: uplink, lambda part: show("shrinking", part, 1)
             )
             path = shrinking.path
-        size = path.stat().st_size
+        size = 0 if args.path else path.stat().st_size
         last: dict[str, Any] = {}
         for event in client.stream(
-            path, model=args.model, views=args.views, top=args.top, sent=lambda done: show("sending", done, size)
+            ServerPath(name) if args.path else path,
+            model=args.model,
+            views=args.views,
+            top=args.top,
+            sent=lambda done: show("sending", done, size),
         ):
             if event.name == "view":
                 progress.update(task, description=f"{shown_name}: classifying", total=None)

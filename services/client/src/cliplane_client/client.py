@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import math
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict, Unpack
 
@@ -29,7 +31,15 @@ MAX_PAUSE_S = 60.0
 
 _STREAM = {"Accept": "text/event-stream"}
 
-Source = Path | str | bytes
+
+@dataclass(frozen=True, slots=True)
+class ServerPath:
+    """A video that the server has: a path beneath its MEDIA_ROOT. Nothing is uploaded."""
+
+    path: str
+
+
+Source = Path | str | bytes | ServerPath
 
 
 class Options(TypedDict, total=False):
@@ -104,7 +114,7 @@ class Client(_Shared):
     def classify(
         self, source: Source, *, model: str | None = None, views: int | str | None = None, top: int = 5
     ) -> results.Result:
-        """The labels of a video: a path, or its bytes.
+        """The labels of a video: a path, its bytes, or a path of the server's (`ServerPath`).
 
         Raises:
             Refused: this video or query; NotReady, Busy among them: still, after all retries; TimedOut; Failed;
@@ -270,16 +280,21 @@ def _query(model: str | None, views: int | str | None, top: int) -> dict[str, st
     return {name: str(value) for name, value in query.items() if value is not None}
 
 
-def _size(source: Source) -> int:
-    return len(source) if isinstance(source, bytes) else Path(source).stat().st_size
-
-
 def _headers(source: Source) -> dict[str, str]:
-    return {**_STREAM, "Content-Type": "application/octet-stream", "Content-Length": str(_size(source))}
+    if isinstance(source, ServerPath):
+        return {**_STREAM, "Content-Type": "application/json", "Content-Length": str(len(_named(source)))}
+    size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+    return {**_STREAM, "Content-Type": "application/octet-stream", "Content-Length": str(size)}
 
 
 def _open(source: Source) -> BinaryIO:
+    if isinstance(source, ServerPath):
+        return io.BytesIO(_named(source))
     return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
+
+
+def _named(source: ServerPath) -> bytes:
+    return json.dumps({"path": source.path}).encode()
 
 
 def _chunks(body: BinaryIO, sent: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:

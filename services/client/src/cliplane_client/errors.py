@@ -75,6 +75,30 @@ class BadBody(Refused):
     type = "bad-body"
 
 
+class NoMediaRoot(Refused):
+    """The server takes no paths: its operator has set no MEDIA_ROOT."""
+
+    type = "no-media-root"
+
+
+class PathOutside(Refused):
+    """A path is relative, does not go up, and passes no link."""
+
+    type = "path-outside"
+
+
+class PathUnreadable(Refused):
+    type = "path-unreadable"
+
+
+class PathNotFound(Refused):
+    type = "path-not-found"
+
+
+class NotARegularFile(Refused):
+    type = "not-a-file"
+
+
 class UnknownModel(Refused):
     type = "unknown-model"
 

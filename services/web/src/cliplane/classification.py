@@ -17,9 +17,9 @@ import os
 import selectors
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from msgspec import structs, to_builtins
 
@@ -31,6 +31,7 @@ from cliplane.media import Span
 from cliplane.model_spec import ModelSpec
 from cliplane.sampling import split_views
 from cliplane.schedule import Call, Schedule
+from cliplane.spool import open_upload
 from cliplane.triton_responses import Probabilities
 
 AUTO: Literal["auto"] = "auto"
@@ -42,8 +43,8 @@ AUTO_VIEWS = 10
 class Job:
     """One request.
 
-    `span`: where in the file the video lies, None for all of it. `views`: None for the model's own number, `AUTO`
-    for as many as it takes.
+    `path`: the file's, as `open_file` takes it. `span`: where in the file the video lies, None for all of it. `views`:
+    None for the model's own number, `AUTO` for as many as it takes.
     """
 
     path: str
@@ -58,6 +59,8 @@ class Job:
     """The client's connection, a file descriptor: readable when the client has left; None where none is known."""
     began: float = field(default_factory=time.monotonic)
     """When the lane took the request, by the monotonic clock: its deadline counts from then."""
+    open_file: Callable[[str], BinaryIO] = open_upload
+    """May raise, as the file may have gone since it was looked at."""
 
 
 class Event(NamedTuple):
@@ -202,7 +205,7 @@ class _Run:
                 coarse_to_fine=job.views == AUTO,
                 cpu_s=settings.request_timeout_s * self._threads,
             ),
-            job.path,
+            job.open_file(job.path),
         )
 
     def _let_go_of_decoder(self) -> None:

@@ -33,6 +33,26 @@ class BadBody(CliplaneError):
     status, type, title = 400, "bad-body", "No video in the body"
 
 
+class NoMediaRoot(CliplaneError):
+    status, type, title = 400, "no-media-root", "Paths are not taken here"
+
+
+class PathOutside(CliplaneError):
+    status, type, title = 403, "path-outside", "The path leads out of the media root"
+
+
+class PathUnreadable(CliplaneError):
+    status, type, title = 403, "path-unreadable", "The file cannot be read by the server"
+
+
+class PathNotFound(CliplaneError):
+    status, type, title = 404, "path-not-found", "No file of this path"
+
+
+class NotARegularFile(CliplaneError):
+    status, type, title = 422, "not-a-file", "Not a regular file"
+
+
 class UnknownModel(CliplaneError):
     status, type, title = 404, "unknown-model", "Unknown model"
 

@@ -9,3 +9,6 @@ RUN = Path("/run/cliplane")
 
 SPOOL = Path("/spool")
 """The bodies of the requests that are here: nginx writes them (`client_body_temp_path`) and takes them away."""
+
+MEDIA = Path("/srv/media")
+"""MEDIA_ROOT of the host, read-only; no folder where the operator has given none."""

@@ -1,4 +1,5 @@
-"""The routes of a lane: an upload in, predictions out. nginx has written the body to a file; here is its path."""
+"""The routes of a lane: a video in, predictions out. nginx has written the body to a file; here is its
+path. A body of JSON names a file beneath the media root instead."""
 
 from __future__ import annotations
 
@@ -7,10 +8,11 @@ import os
 import re
 import select
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
+import msgspec
 from flask import Blueprint, Request, Response, current_app, g, jsonify, request
 from werkzeug.datastructures import Headers
 
@@ -21,10 +23,14 @@ from cliplane.errors import BadBody, BadQuery, ClientGone, EncodedBody, UnknownM
 from cliplane.forms import FIELDS, read_form
 from cliplane.lane import Lane
 from cliplane.media import HEAD_BYTES, Span, sniff
+from cliplane.media_root import open_media
 from cliplane.settings import Settings
 from cliplane.spool import open_upload
 
 blueprint = Blueprint("classify", __name__)
+
+MAX_JSON_BYTES = 32 * 1024
+"""A path of the most bytes, each of them escaped."""
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip (RFC 1952), zstd (RFC 8878)
@@ -79,7 +85,19 @@ def read_job(upload: Request, settings: Settings, began: float) -> Job:
         if query[name] != body.fields[name]:
             raise BadQuery(f"{name} is one thing in the query and another in the form")
     model, views, top = _choices(query | body.fields, settings)
-    return Job(path, body.span, body.container, model, views, top, g.request_id, _spool_ms(upload), client, began)
+    return Job(
+        body.path,
+        body.span,
+        body.container,
+        model,
+        views,
+        top,
+        g.request_id,
+        _spool_ms(upload),
+        client,
+        began,
+        body.open_file,
+    )
 
 
 def _client(upload: Request) -> int | None:
@@ -114,14 +132,22 @@ def _whole_number(asked: Mapping[str, str], name: str, max_value: int) -> int | 
     return int(text)
 
 
+class _Named(msgspec.Struct, forbid_unknown_fields=True):
+    """A body that is no video but says which."""
+
+    path: str
+
+
 class _Body(NamedTuple):
+    path: str
+    open_file: Callable[[str], BinaryIO]
     span: Span | None
     container: str
     fields: dict[str, str]
 
 
 def _look_into(path: str, headers: Headers, containers: list[str]) -> _Body:
-    """Where in the spool file the video lies, its container, and what a form says beside it."""
+    """The file that has the video, where in it, its container, and what a form says beside it."""
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
         raise EncodedBody("there is a Content-Encoding, which is not undone: send the video as it is")
@@ -131,12 +157,27 @@ def _look_into(path: str, headers: Headers, containers: list[str]) -> _Body:
     with open_upload(path) as file:
         if os.fstat(file.fileno()).st_size == 0:
             raise BadBody("the body is empty")
+        if content_type.partition(";")[0].strip().lower() == "application/json":
+            return _named(file.read(MAX_JSON_BYTES + 1), containers)
         if not content_type.lower().startswith("multipart/form-data"):
-            return _Body(None, _container(file.read(HEAD_BYTES), containers), {})
+            return _Body(path, open_upload, None, _container(file.read(HEAD_BYTES), containers), {})
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as body:
             span, fields = read_form(body, content_type)
             head = body[span.start : min(span.start + HEAD_BYTES, span.end)]
-            return _Body(span, _container(head, containers), fields)
+            return _Body(path, open_upload, span, _container(head, containers), fields)
+
+
+def _named(document: bytes, containers: list[str]) -> _Body:
+    """The video that a JSON body names."""
+    if len(document) > MAX_JSON_BYTES:
+        raise BadBody(f"a JSON body has at most {MAX_JSON_BYTES} bytes")
+    try:
+        named = msgspec.json.decode(document, type=_Named)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise BadBody('a JSON body is {"path": "a video beneath MEDIA_ROOT"}') from exc
+    with open_media(named.path) as file:
+        head = file.read(HEAD_BYTES)
+    return _Body(named.path, open_media, None, _container(head, containers), {})
 
 
 def _container(head: bytes, allowed: list[str]) -> str:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import BinaryIO
 
 import structlog
 
@@ -20,7 +21,6 @@ from cliplane import memory
 from cliplane.decoder import sandbox, wire
 from cliplane.errors import CliplaneError, DecoderCrashed, DecoderOutOfMemory, DecodeTimeout, NotReady
 from cliplane.region import Region
-from cliplane.spool import open_upload
 
 log = structlog.get_logger()
 
@@ -52,14 +52,13 @@ class Decoder:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def start(self, job: wire.Job, path: str) -> None:
-        """Give it a job, and the file of this path to read: that one and no other.
+    def start(self, job: wire.Job, file: BinaryIO) -> None:
+        """Give it a job, and this file to read, and no other; the file is closed here.
 
         Raises:
             DecoderCrashed: it is dead.
-            ClientGone: so is the file's request.
         """
-        with open_upload(path) as file:
+        with file:
             self.jobs += 1
             self.busy = True
             self._oom_kills = memory.oom_kills()
