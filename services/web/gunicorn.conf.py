@@ -53,6 +53,15 @@ def post_worker_init(worker: Any) -> None:
     worker.log.info("%s worker ready", plane)
 
 
+if plane == "lanes":
+
+    def pre_request(worker: Any, req: Any) -> None:
+        metrics.LANES_BUSY.set(1)
+
+    def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:
+        metrics.LANES_BUSY.set(0)
+
+
 def worker_exit(server: Any, worker: Any) -> None:
     extensions = getattr(worker.wsgi, "extensions", {})
     for name in ("janitor", "lane", "readiness", "triton"):

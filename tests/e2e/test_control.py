@@ -59,6 +59,29 @@ def test_a_request_s_name_is_echoed_or_made(http: httpx.Client) -> None:
         assert re.fullmatch(r"[0-9a-f]{32}", evil)
 
 
+def test_what_is_here_now_is_measured(http: httpx.Client) -> None:
+    text = http.get("/metrics").text
+    now = {name: float(value) for name, value in re.findall(r"^(cliplane_\w+) (\S+)$", text, re.MULTILINE)}
+    assert now["cliplane_ready"] == 1
+    assert 1 <= now["cliplane_lanes"] <= now["cliplane_lanes_wanted"]
+    assert 0 <= now["cliplane_lanes_busy"] <= now["cliplane_lanes"]
+    assert now["cliplane_decoders"] >= 1
+    assert now["cliplane_decoders_memory_bytes"] > 1e6
+    assert 0 < now["cliplane_shm_bytes"] <= now["cliplane_shm_limit_bytes"]
+    assert re.search(r'^cliplane_build_info{.*version="\d+\.\d+\.\d+"} 1.0$', text, re.MULTILINE)
+    assert re.search(r'^cliplane_problems_total{key="",type="decoder-crashed"} \d', text, re.MULTILINE)
+
+
+def test_views_that_auto_saves_are_counted(http: httpx.Client) -> None:
+    def saved() -> float:
+        found = re.findall(r"^cliplane_views_saved_total\{.*\} (\S+)$", http.get("/metrics").text, re.MULTILINE)
+        return sum(map(float, found))
+
+    before = saved()
+    auto = http.post("/v1/classify?views=auto", content=media.clip(frames=80)).json()["auto"]
+    assert saved() == before + auto["planned"] - auto["used"]
+
+
 def test_a_classified_video_is_counted(http: httpx.Client) -> None:
     def counted() -> float:
         text = http.get("/metrics").text

@@ -54,12 +54,12 @@ def test_a_hang_inside_the_library_is_a_timeout_and_the_lane_lives(
         patch.setattr(client, "COMMAND", [sys.executable, "-c", STUB.format(hang=hang)])
         # Of the hang alone: on a busy machine a decoder may take as long to start.
         patch.setattr(lane, "settings", dataclasses.replace(lane.settings, request_timeout_s=TIMEOUT_S))
-        lane.replace_decoder("test")
+        lane.replace_decoder("crashed")
         began = time.monotonic()
         with pytest.raises(DecodeTimeout):
             list(classify(lane, job(tmp_path / "video")))
         assert time.monotonic() - began < TIMEOUT_S + 1
-    lane.replace_decoder("test")
+    lane.replace_decoder("crashed")
     *_, result = classify(lane, job(tmp_path / "video"))
     assert result.data["predictions"][0]["label"] == "tilt_up"
 

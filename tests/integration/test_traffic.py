@@ -45,6 +45,12 @@ def test_two_lanes_with_different_videos_never_cross_answers(ready: Stack) -> No
         assert all(pool.map(one, range(200)))
 
 
+def level(name: str) -> float:
+    """A metric without labels, as /metrics has it now."""
+    (value,) = re.findall(rf"^{name} (\S+)$", httpx.get(f"{BASE}/metrics").text, re.MULTILINE)
+    return float(value)
+
+
 def counted(outcome: str) -> float:
     """The requests with this outcome so far, by /metrics."""
     text = httpx.get(f"{BASE}/metrics").text
@@ -61,6 +67,7 @@ def test_more_than_lanes_and_queue_get_503_at_once(ready: Stack) -> None:
     refused = [request for request in requests if request.is_done()]
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
         assert set(pool.map(lambda _: classify(video("pan_left")).status_code, range(300))) == {503}
+    assert (level("cliplane_lanes"), level("cliplane_lanes_busy"), level("cliplane_queue")) == (2, 2, 5)
     ready.continue_decoders()
     for request in refused:
         response = request.result()
@@ -71,6 +78,7 @@ def test_more_than_lanes_and_queue_get_503_at_once(ready: Stack) -> None:
     responses = [request.result() for request in requests if request not in refused]
     assert [response.status_code for response in responses if response is not None] == [200] * 7
     wait_until(lambda: counted("busy") == before + len(refused) + 300, seconds=5, what="all refusals in the metrics")
+    wait_until(lambda: (level("cliplane_lanes_busy"), level("cliplane_queue")) == (0, 0), seconds=5, what="calm")
 
 
 def test_a_slow_upload_holds_no_lane(ready: Stack) -> None:
@@ -80,6 +88,7 @@ def test_a_slow_upload_holds_no_lane(ready: Stack) -> None:
     try:
         for connection in slow:
             connection.sendall(head + b"some of it")
+        wait_until(lambda: level("cliplane_uploads") == 12, what="the uploads in the metrics")
         began = time.monotonic()
         assert classify(video("pan_right")).status_code == 200
         assert time.monotonic() - began < 10
@@ -146,6 +155,7 @@ def test_a_request_s_name_is_in_every_log(ready: Stack) -> None:
 
     # A log comes after the answer: nginx writes its line when all is sent, and supervisord hands all of them on.
     wait_until(lambda: lines().keys() >= {"access", "classified"}, what="the request in the web container's log")
+    assert f'le="{lines()["classified"]["le"]}"' in httpx.get(f"{BASE}/metrics").text
     assert {"spool_ms", "decode_ms", "infer_ms", "total_ms", "handoff", "model"} <= lines()["classified"].keys()
     wait_until(lambda: name in ready.raw_log("triton", since=began), what="the request in Triton's log")
 

@@ -80,6 +80,7 @@ def test_a_key_is_in_no_file_and_no_log_and_reaches_no_lane(front: Front, make_k
     wait_until(lambda: asks(front, key) == 200, what="the key")
     wait_until(lambda: any(line["status"] == 200 for line in front.lines()), what="the access line")
     assert front.lines()[-1]["key"] == "camera"
+    assert front.lanes.seen[-1]["x-key-name"] == "camera"
     assert key not in "".join(str(seen) for seen in front.lanes.seen)
     for file in (front.folder / "access.log", front.folder / "error.log", front.folder / "keys"):
         assert key not in file.read_text()

@@ -6,13 +6,14 @@ Imports point down: routes, control → classification, readiness → lane → {
 
 from __future__ import annotations
 
+import importlib.metadata
 import uuid
 from typing import Literal
 
 import structlog
 from flask import Flask, Response, g, request
 
-from cliplane import control, logs, metrics, problems, refusals, routes
+from cliplane import control, logs, metrics, problems, refusals, routes, series
 from cliplane.decoder import landlock
 from cliplane.janitor import Janitor
 from cliplane.lane import Lane
@@ -41,6 +42,7 @@ def create_app(plane: Literal["lanes", "control"], settings: Settings | None = N
     else:
         app.extensions |= {"readiness": Readiness(settings, triton), "patience": Patience()}
         app.extensions["janitor"] = Janitor(triton)
+        series.begin(settings, importlib.metadata.version("cliplane"))
         refusals.count()
         _tell_walls()
         app.register_blueprint(control.blueprint)

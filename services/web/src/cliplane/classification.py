@@ -61,6 +61,8 @@ class Job:
     """When the lane took the request, by the monotonic clock: its deadline counts from then."""
     open_file: Callable[[str], BinaryIO] = open_upload
     """May raise, as the file may have gone since it was looked at."""
+    key: str = ""
+    """The name of the request's key, for the count."""
 
 
 class Event(NamedTuple):

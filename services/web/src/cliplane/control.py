@@ -15,11 +15,13 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from cliplane import metrics, sizing, spool
 from cliplane.cpus import available_cpus, available_memory
 from cliplane.decoder import landlock
-from cliplane.errors import TritonUnavailable
+from cliplane.errors import CliplaneError, TritonUnavailable
+from cliplane.levels import Account, Levels
 from cliplane.model_spec import ModelSpec
 from cliplane.patience import Patience
 from cliplane.readiness import Readiness
 from cliplane.region import SHM
+from cliplane.settings import Settings
 from cliplane.statistics import TritonStatistics
 from cliplane.triton import Triton
 
@@ -78,9 +80,26 @@ def openapi() -> Response:
 
 @blueprint.get("/metrics")
 def exposition() -> Response:
-    metrics.SPOOL_PROMISED.set(_promised_bytes())
-    statistics = TritonStatistics(current_app.extensions["triton"])
-    return Response(metrics.exposition(statistics), content_type="text/plain; version=0.0.4; charset=utf-8")
+    settings: Settings = current_app.extensions["settings"]
+    account = Account(
+        promised_bytes=_promised_bytes(),
+        uploads=int(request.headers.get("X-Uploads-Under-Way", 0)),
+        whole=int(request.headers.get("X-Uploads-Whole", 0)),
+        is_ready=_is_ready(),
+    )
+    found = metrics.of_all_processes()
+    levels = Levels(settings, account, int(metrics.total(found, "cliplane_lanes_busy")))
+    text = metrics.exposition(found, levels, TritonStatistics(current_app.extensions["triton"]))
+    return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _is_ready() -> bool:
+    """What /readyz says."""
+    try:
+        readyz()
+    except CliplaneError:
+        return False
+    return True
 
 
 def _patience() -> Patience:

@@ -163,6 +163,11 @@ def by_type(type_: str) -> type[CliplaneError]:
     return _BY_TYPE[type_]
 
 
+def types() -> list[str]:
+    """Of every class, sorted."""
+    return sorted(_BY_TYPE)
+
+
 def _tree(root: type[CliplaneError]) -> list[type[CliplaneError]]:
     return [root, *(leaf for child in root.__subclasses__() for leaf in _tree(child))]
 

@@ -14,13 +14,15 @@ from cliplane.errors import ClientGone, CliplaneError
 
 log = structlog.get_logger()
 
+CLASSIFIED = "classified"
+
 CLIENT_GONE = "client-gone"
 """The outcome of a request whose client has left."""
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """Writes down a request that is refused before its job is known."""
+def refusals(key: str) -> Iterator[None]:
+    """Writes down a request that is refused before its job is known; `key`: the name of its key, or nothing."""
     try:
         yield
     except ClientGone:
@@ -29,7 +31,12 @@ def refusals() -> Iterator[None]:
         raise
     except CliplaneError as error:
         metrics.REQUESTS.labels("", error.type).inc()
+        metrics.PROBLEMS.labels(error.type, key).inc()
         log.warning("failed", error=error.type, status=error.status, detail=error.detail)
+        raise
+    except Exception:
+        metrics.REQUESTS.labels("", CliplaneError.type).inc()
+        metrics.PROBLEMS.labels(CliplaneError.type, key).inc()
         raise
 
 
@@ -43,7 +50,7 @@ def recorded(events: Generator[Event], job: Job, is_model: Callable[[str], bool]
         with closing(events):  # a client that leaves ends the work now, not when the garbage is collected
             for event in events:
                 if event.name == "result":
-                    outcome = "classified"
+                    outcome = CLASSIFIED
                     _classified(event.data)
                 yield event
     except CliplaneError as error:
@@ -54,12 +61,14 @@ def recorded(events: Generator[Event], job: Job, is_model: Callable[[str], bool]
     except ClientGone:
         raise
     except Exception:
-        outcome = "internal-error"
+        outcome = CliplaneError.type
         raise
     finally:
         metrics.REQUESTS.labels(job.model if is_model(job.model) else "", outcome).inc()
         if outcome == CLIENT_GONE:
             log.warning("failed", model=job.model, error=CLIENT_GONE)
+        elif outcome != CLASSIFIED:
+            metrics.PROBLEMS.labels(outcome, job.key).inc()
 
 
 def _classified(result: dict[str, Any]) -> None:
@@ -68,6 +77,8 @@ def _classified(result: dict[str, Any]) -> None:
         metrics.STAGE_SECONDS.labels(stage).observe(ms / 1000)
     metrics.HANDOFFS.labels(result["handoff"]).inc()
     metrics.VIEWS.labels(result["model"]).inc(len(result["views"]))
+    if "auto" in result:
+        metrics.VIEWS_SAVED.labels(result["model"]).inc(result["auto"]["planned"] - result["auto"]["used"])
     warnings = [warning["type"] for warning in result["warnings"]]
     for type_ in warnings:
         metrics.WARNINGS.labels(type_).inc()
@@ -79,5 +90,6 @@ def _classified(result: dict[str, Any]) -> None:
         views=len(result["views"]),
         container=result["video"]["container"],
         warnings=warnings,
+        le=metrics.bucket(timing["total"] / 1000),  # from a slow bucket of the histogram to its requests
         **{f"{stage}_ms": ms for stage, ms in timing.items()},
     )

@@ -48,6 +48,10 @@ class Lane:
         self._registered = False
         self._handoff_failed_at: float | None = None
         self._quarantine: list[tuple[float, Region]] = []
+        metrics.LANES.set(1)
+        metrics.LANES_BUSY.set(0)
+        metrics.REGIONS_IN_QUARANTINE.set(0)
+        metrics.HANDOFF_FALLBACK.labels(os.getpid()).set(0 if settings.shared_memory else 1)
         self._region = self._new_region()
         self._decoder = self._new_decoder()
 
@@ -87,7 +91,7 @@ class Lane:
         elif self._decoder.jobs >= self.settings.decoder_max_videos:
             self.replace_decoder("worn-out")
 
-    def replace_decoder(self, reason: str) -> None:
+    def replace_decoder(self, reason: metrics.DecoderReason) -> None:
         self._decoder.kill()
         metrics.DECODERS_REPLACED.labels(reason).inc()
         log.info("decoder_replaced", reason=reason)
@@ -130,6 +134,7 @@ class Lane:
         metrics.REGIONS_QUARANTINED.inc()
         region.unlink()
         self._quarantine.append((time.monotonic() + self.settings.infer_timeout_s, region))
+        metrics.REGIONS_IN_QUARANTINE.set(len(self._quarantine))
         self._region = self._new_region()
         self.replace_decoder("quarantine")
 
@@ -170,6 +175,7 @@ class Lane:
             if not self._give_back(self._quarantine[0][1]):
                 return
             self._quarantine.pop(0)
+            metrics.REGIONS_IN_QUARANTINE.set(len(self._quarantine))
 
     def _give_back(self, region: Region) -> bool:
         """False if an inference that is not over yet still has it."""

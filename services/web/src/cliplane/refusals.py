@@ -47,5 +47,6 @@ def _count(receiver: socket.socket) -> None:
         outcome, key, status = receiver.recv(1024).decode(errors="replace").rpartition(" ")[2].split(":")
         if outcome in OUTCOMES:
             metrics.REQUESTS.labels("", outcome).inc()
+            metrics.PROBLEMS.labels(outcome, key).inc()
         if key:  # one of the file's: nginx names no other
             metrics.KEY_REQUESTS.labels(key, status).inc()

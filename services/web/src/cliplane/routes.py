@@ -39,7 +39,7 @@ _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip (RFC 1952), zstd (RFC 8
 @blueprint.post("/v1/classify")
 def classify() -> Response:
     lane: Lane = current_app.extensions["lane"]
-    with journal.refusals():
+    with journal.refusals(_key(request)):
         job = read_job(request, current_app.extensions["settings"], time.monotonic())
     events = journal.recorded(classify_with(lane, job), job, lane.triton.knows)
     # The first event shows that the file can be read: until then an error has a status of its own.
@@ -97,7 +97,13 @@ def read_job(upload: Request, settings: Settings, began: float) -> Job:
         client,
         began,
         body.open_file,
+        _key(upload),
     )
+
+
+def _key(upload: Request) -> str:
+    """The name of the request's key, which nginx has checked; nothing where there is none."""
+    return upload.headers.get("X-Key-Name", "")
 
 
 def _client(upload: Request) -> int | None:

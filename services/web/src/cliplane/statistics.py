@@ -32,12 +32,28 @@ class TritonStatistics(Collector):
         yield up
         requests = CounterMetricFamily("cliplane_triton_requests", "Calls to Triton", labels=(*_LABELS, "outcome"))
         views = CounterMetricFamily("cliplane_triton_views", "Views inferred", labels=_LABELS)
+        executions = CounterMetricFamily("cliplane_triton_executions", "Batches inferred", labels=_LABELS)
+        last = GaugeMetricFamily(
+            "cliplane_triton_last_inference_timestamp_seconds", "When a model last inferred", labels=_LABELS
+        )
+        memory = GaugeMetricFamily(
+            "cliplane_triton_memory_bytes", "Memory of a model, where its backend tells", labels=(*_LABELS, "kind")
+        )
         seconds = CounterMetricFamily("cliplane_triton_seconds", "Time of calls, by stage", labels=(*_LABELS, "stage"))
         for model in statistics:
             name, calls = (model.name, model.version), model.inference_stats
             requests.add_metric((*name, "success"), calls.success.count)
             requests.add_metric((*name, "failure"), calls.fail.count)
             views.add_metric(name, model.inference_count)
-            seconds.add_metric((*name, "queue"), calls.queue.ns / 1e9)
-            seconds.add_metric((*name, "infer"), calls.compute_infer.ns / 1e9)
-        yield from (requests, views, seconds)
+            executions.add_metric(name, model.execution_count)
+            last.add_metric(name, model.last_inference / 1e3)
+            for used in model.memory_usage:
+                memory.add_metric((*name, f"{used.type}{used.id}"), used.byte_size)
+            for stage, spent in (
+                ("queue", calls.queue),
+                ("input", calls.compute_input),
+                ("infer", calls.compute_infer),
+                ("output", calls.compute_output),
+            ):
+                seconds.add_metric((*name, stage), spent.ns / 1e9)
+        yield from (requests, views, executions, last, memory, seconds)

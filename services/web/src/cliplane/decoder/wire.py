@@ -90,19 +90,22 @@ class Video(Struct, frozen=True, tag="video"):
     facts: Facts
 
 
+DoubtKind = Literal[
+    "rate-contradicted",
+    "rate-assumed",
+    "duration-contradicted",
+    "late-start",
+    "clock-leapt",
+    "pause",
+    "damaged",
+    "view-left-out",
+]
+
+
 class Doubt(Struct, frozen=True, tag="doubt"):
     """Something in the file was doubtful: a warning of the answer."""
 
-    kind: Literal[
-        "rate-contradicted",
-        "rate-assumed",
-        "duration-contradicted",
-        "late-start",
-        "clock-leapt",
-        "pause",
-        "damaged",
-        "view-left-out",
-    ]
+    kind: DoubtKind
     detail: str
 
 
