@@ -68,9 +68,12 @@ def test_web_cannot_write_triton_s_own_segments(stack: Stack) -> None:
 
 
 def test_only_web_is_published_and_only_to_this_host() -> None:
-    services = config("compose.yaml")["services"]
+    services = config("compose.yaml", COMPOSE_PROFILES="obs")["services"]
     assert "ports" not in services["triton"]
-    assert [port["host_ip"] for port in services["web"]["ports"]] == ["127.0.0.1"]
+    for service in ("web", "prometheus"):
+        assert [port["host_ip"] for port in services[service]["ports"]] == ["127.0.0.1"]
+        assert services[service]["read_only"]
+        assert services[service]["cap_drop"] == ["ALL"]
 
 
 def test_the_containers_bounds_follow_the_settings() -> None:
