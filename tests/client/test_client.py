@@ -163,6 +163,10 @@ def test_the_command_writes_json_csv_and_a_table(clip: Path) -> None:
     assert len(rows) == 5
     done = cliplane("classify", clip)
     assert b"pan_left" in done.stdout
+    done = cliplane("classify", clip, "--min-score", 0.5)
+    assert [b"pan_left" in done.stdout, b"static" in done.stdout] == [True, False]
+    done = cliplane("classify", clip, "--csv", "--min-score", 1)
+    assert [row["rank"] for row in csv.DictReader(io.StringIO(done.stdout.decode()))] == ["0"]
 
 
 def test_the_command_reads_standard_input(clip: Path) -> None:

@@ -108,6 +108,19 @@ def test_fields_of_a_form_are_obeyed_as_the_query_is(http: httpx.Client) -> None
     assert (len(result["views"]), len(result["predictions"])) == (2, 3)
 
 
+def test_labels_below_the_least_score_are_left_out(http: httpx.Client) -> None:
+    video = media.clip(frames=120)
+    whole = http.post("/v1/classify", content=video, params={"min_score": 0, "views": 2}).json()
+    assert len(whole["predictions"]) == 9
+    least = whole["predictions"][2]["score"]
+    few = http.post("/v1/classify", content=video, params={"min_score": least, "views": 2}).json()
+    assert few["predictions"] == whole["predictions"][:3]
+    for view in few["views"]:
+        assert all(one["score"] >= least for one in view["predictions"])
+    none = http.post("/v1/classify", content=video, params={"min_score": 1, "views": 2}).json()
+    assert none["predictions"] == []
+
+
 def test_views_and_top_are_obeyed(http: httpx.Client) -> None:
     result = http.post("/v1/classify", content=media.clip(frames=120), params={"views": 3, "top": 2}).json()
     assert len(result["views"]) == 3

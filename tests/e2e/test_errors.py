@@ -35,6 +35,13 @@ def assert_problem(response: httpx.Response, status: int, type_: str) -> None:
         "views=1e3",
         "views=999999",
         "top=0",
+        "min_score=",
+        "min_score=nan",
+        "min_score=1.01",
+        "min_score=-0.1",
+        "min_score=0x1",
+        "min_score=e1",
+        "min_score=1_0",
         "top=",
         "viewz=2",
         "top=1&top=2",
@@ -77,6 +84,7 @@ def test_a_form_without_a_video_is_a_400(http: httpx.Client, body: bytes, conten
     [
         ("views=1", {"views": "2"}, "views is one thing in the query and another in the form"),
         ("", {"top": "0"}, "top: a whole number"),
+        ("", {"min_score": "1.5"}, "min_score: a number from 0 to 1"),
     ],
 )
 def test_a_wrong_field_of_a_form_is_a_400_that_names_it(

@@ -25,6 +25,7 @@ from exporter.__main__ import main
 from safetensors.torch import load_file, save_file
 
 LABELS = ["fall", "jump", "run", "sit", "walk"]
+THRESHOLDS = [0.1, 0.9, 0.3, 0.7, 0.5]
 FRAMES, SIDE, CLASSES = 4, 32, len(LABELS)
 _VIT = {
     "hidden_size": 32,
@@ -101,6 +102,8 @@ def compared(kind: str, work: Path, temperature: float = 1.0, **changes: Any) ->
     folder = work / f"{kind} {len(changes)}"
     network, processor = save(kind, folder, **changes)
     (folder / "calibration.json").write_text(json.dumps({"temperature": temperature}))
+    if changes.get("problem_type") == "multi_label_classification":
+        (folder / "thresholds.txt").write_text("".join(f"{threshold}\n" for threshold in THRESHOLDS))
     brought = huggingface.bring(folder, None, "stride=2", None, work)
     frames = np.random.default_rng(0).integers(0, 256, (3, FRAMES, SIDE, SIDE, 3), dtype=np.uint8)
     served = brought.graph.answers(frames)
@@ -124,6 +127,8 @@ def compared(kind: str, work: Path, temperature: float = 1.0, **changes: Any) ->
         "spread": float(served.std(0).max()),
         "sum": float(served.sum(1).max()),
         "labels": brought.labels,
+        "multi-label": brought.is_multi_label,
+        "thresholds": brought.thresholds,
         "network": brought.network,
         "side": [brought.sampling.short_side, brought.sampling.crop_height],
         "clip": [brought.sampling.clip_length, brought.sampling.temporal_stride],
@@ -196,6 +201,14 @@ def _write(file: Path, text: str) -> None:
     file.write_text(text)
 
 
+def _of_several_labels(thresholds: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        _json("config.json", problem_type="multi_label_classification")(folder)
+        _write(folder / "thresholds.txt", thresholds)
+
+    return damage
+
+
 def _of_another_task(folder: Path) -> None:
     _json("config.json", model_type="vit", architectures=["ViTForImageClassification"])(folder)
 
@@ -234,6 +247,10 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "pickle": _pickled({"state_dict": Evil()}),
     "adapter": _adapter,
     "calibration": lambda folder: _write(folder / "calibration.json", '{"temperature": 0}'),
+    "needless thresholds": lambda folder: _write(folder / "thresholds.txt", "0.5\n" * CLASSES),
+    "four thresholds": _of_several_labels("0.5\n" * 4),
+    "threshold of 2": _of_several_labels("0.5\n0.5\n0.5\n0.5\n2\n"),
+    "threshold in words": _of_several_labels("half\n" * CLASSES),
 }
 
 

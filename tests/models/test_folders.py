@@ -16,6 +16,7 @@ from tests.integration.conftest import BASE, wait_until
 from tests.models.conftest import MODELS, REPOSITORY, make, run, served
 
 KINDS = ("videomae", "timesformer", "vivit", "vjepa2", "videoprism_vision_model")
+THRESHOLDS = [0.1, 0.9, 0.3, 0.7, 0.5]
 LABELS = ["fall", "jump", "run", "sit", "walk"]
 
 
@@ -42,6 +43,9 @@ def test_a_multi_label_folder_answers_with_a_sigmoid_of_calibrated_logits(found:
     about = found["multi-label"]
     assert max(about["openvino"], about["transformers"], about["kept"]) <= 1e-4
     assert about["sum"] > 1.1
+    assert about["multi-label"]
+    assert about["thresholds"] == THRESHOLDS
+    assert not found["compared"]["videomae"]["multi-label"]
 
 
 def test_shards_and_pickles_hold_what_one_file_holds(found: Any) -> None:
@@ -78,6 +82,10 @@ def test_shards_and_pickles_hold_what_one_file_holds(found: Any) -> None:
         ("pickle", "pytorch_model.bin: it holds more than tensors"),
         ("adapter", "it holds an adapter alone"),
         ("calibration", "calibration.json: temperature is a number from 0.01 to 100, not 0"),
+        ("needless thresholds", "thresholds.txt: of a softmax one label is answered, and needs no threshold"),
+        ("four thresholds", "thresholds.txt: 4 thresholds for 5 labels"),
+        ("threshold of 2", "thresholds.txt: it has a number from 0 to 1 a line, and no other"),
+        ("threshold in words", "thresholds.txt: it has a number from 0 to 1 a line"),
         ("lost shard", "model-00002-of-00003.safetensors is missing, which model.safetensors.index.json names"),
         (
             "no sampling",
@@ -115,18 +123,37 @@ def told_in_the_docs() -> dict[str, str]:
 
 @pytest.mark.usefixtures("found")
 def test_the_command_of_the_docs_makes_a_server_of_a_folder(work: Path, name: str) -> None:
-    folder = work / "folders" / "videomae 0"
+    folder = work / "folders" / "videomae 1"  # of several labels
     told = told_in_the_docs()
     assert set(told) == {"FROM", "AS", "SAMPLING"}
     done = make("model", **(told | {"FROM": folder, "AS": name}))
     assert done.returncode == 0, done.stderr
     about = json.loads((MODELS / name / "export.json").read_text())
-    assert (about["network"], about["source"]) == ("videomae", "videomae 0")
+    assert (about["network"], about["source"]) == ("videomae", "videomae 1")
     assert max(about["parity"]["max_difference"].values()) <= 1e-4
     wait_until(lambda: name in served(), seconds=90, what="Triton has loaded it")
     video = media.encode(media.moving_camera("pan_right", frames=60, width=200, height=200), options={"crf": "28"})
-    response = httpx.post(f"{BASE}/v1/classify", params={"model": name, "top": 5}, content=video, timeout=60)
-    assert response.status_code == 200, response.text
-    found = response.json()
-    assert sorted(one["label"] for one in found["predictions"]) == LABELS
+
+    def ask(**query: float) -> Any:
+        response = httpx.post(f"{BASE}/v1/classify", params={"model": name, **query}, content=video, timeout=60)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    found = ask(min_score=0)
     assert len(found["views"]) == 1
+    scores = {one["label"]: one["score"] for one in found["predictions"]}
+    assert sorted(scores) == LABELS
+
+    def reaching(least: dict[str, float]) -> list[str]:
+        return sorted(label for label, score in scores.items() if score >= least[label])
+
+    model = next(one for one in httpx.get(f"{BASE}/v1/models").json()["models"] if one["name"] == name)
+    assert model["multi_label"]
+    assert model["thresholds"] == dict(zip(LABELS, THRESHOLDS, strict=True))
+    assert sorted(one["label"] for one in ask()["predictions"]) == reaching(model["thresholds"])
+    middle = sorted(scores.values())[2]
+    assert sorted(one["label"] for one in ask(min_score=middle)["predictions"]) == reaching(
+        dict.fromkeys(LABELS, middle)
+    )
+    assert ask(min_score=1)["predictions"] == []
+    assert len(ask(min_score=0, top=2)["predictions"]) == 2

@@ -55,3 +55,13 @@ def test_where_nothing_can_be_copied_the_command_is_shown(page: Page, clip: Path
     page.get_by_role("button", name="Classify").click()
     page.get_by_role("button", name="Copy as curl").click()
     expect(page.locator(".curl")).to_contain_text("curl --data-binary '@a pan'\\''s clip.mp4' '")
+
+
+def test_where_no_label_reaches_its_score_the_card_says_so(page: Page, clip: Path) -> None:
+    page.route("**/v1/classify*", lambda route: route.continue_(url=f"{route.request.url}&min_score=1"))
+    page.set_input_files("#files", clip)
+    page.get_by_role("button", name="Classify").click()
+    expect(page.locator(".status")).to_have_text("no label")
+    expect(page.locator(".result")).to_be_visible()
+    expect(page.locator(".predictions li")).to_have_count(0)
+    expect(page.locator(".timeline button").first).to_have_text("no label")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from cliplane.early_stop import is_decided
+from cliplane.early_stop import are_labels_decided, is_decided
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,3 +25,11 @@ def test_views_that_contradict_each_other_are_not_enough() -> None:
 @given(st.lists(st.lists(st.floats(0.001, 1), min_size=4, max_size=4), min_size=1, max_size=10))
 def test_all_views_always_decide(rows: list[list[float]]) -> None:
     assert is_decided(scores(*rows), planned=len(rows))
+
+
+def test_of_several_labels_each_must_be_clear_of_its_least_score() -> None:
+    views = scores([0.9, 0.8, 0.1], [0.9, 0.9, 0.1], [0.9, 0.8, 0.1], [0.9, 0.9, 0.1], [0.9, 0.8, 0.1])
+    assert are_labels_decided(views, 6, [0.5, 0.5, 0.5])
+    assert not are_labels_decided(views, 6, [0.5, 0.5, 0.15])
+    assert not are_labels_decided(views, 6, 0.85)
+    assert are_labels_decided(views, 5, 0.85)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cliplane.model_spec import read_label_descriptions, read_sampling
+from cliplane.model_spec import read_is_multi_label, read_label_descriptions, read_sampling, read_thresholds
 
 PARAMETERS = {"temporal_stride": "5", "short_side": "128", "clips": "4", "crops": "1"}
 DIMS = (16, 112, 112, 3)
@@ -53,3 +53,16 @@ def test_labels_may_say_what_they_mean() -> None:
     assert read_label_descriptions(PARAMETERS | {"description": "a model", "description.pan_left": "to the left"}) == {
         "pan_left": "to the left"
     }
+
+
+def test_a_model_of_several_labels_says_so_and_from_which_score_on_it_answers_each() -> None:
+    said = PARAMETERS | {"answer": "sigmoid", "thresholds": "0.5 0.25 1"}
+    assert read_is_multi_label(said)
+    assert not read_is_multi_label(PARAMETERS)
+    assert read_thresholds(said, 3) == (0.5, 0.25, 1.0)
+    assert read_thresholds(PARAMETERS, 3) is None
+    with pytest.raises(ValueError, match="answer"):
+        read_is_multi_label(PARAMETERS | {"answer": "any"})
+    for classes, text in ((2, "0.5 0.25 1"), (2, "0.5 1.5"), (2, "0.5 nan"), (1, ""), (1, "half")):
+        with pytest.raises(ValueError, match=r"thresholds|could not convert"):
+            read_thresholds({"thresholds": text}, classes)

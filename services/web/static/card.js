@@ -3,6 +3,9 @@ import { hasKey } from "./key.js";
 import { warningInWords } from "./words.js";
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
+const NONE = { label: "no label", score: 0 }; // none reaches its threshold
+const bestOf = ({ predictions }) => predictions[0] ?? NONE;
+const inWords = (best) => best === NONE ? best.label : `${best.label}, ${percent(best.score)}`;
 const percent = (score) => `${(100 * score).toFixed(1)} %`;
 const COLOURS = ["#0b62c4", "#b3531e", "#2c7a3f", "#7a3fa0", "#a3253b", "#1f7a86", "#6b6b1a", "#8a4b6f", "#4a5a6a"];
 
@@ -103,14 +106,14 @@ export class Card {
   drawTimeline() {
     this.views.sort((a, b) => a.start_s - b.start_s);
     this.durationS = Math.max(this.durationS, ...this.views.map((view) => view.end_s));
-    const labels = [...new Set(this.views.map((view) => view.predictions[0].label))];
+    const labels = [...new Set(this.views.map((view) => bestOf(view).label))];
     const seconds = shares(this.views, this.durationS);
     const bars = this.views.map((view, k) => {
-      const best = view.predictions[0];
+      const best = bestOf(view);
       const bar = document.createElement("button");
       bar.type = "button";
       bar.textContent = best.label;
-      bar.title = `${view.start_s.toFixed(2)} to ${view.end_s.toFixed(2)} s: ${best.label}, ${percent(best.score)}`;
+      bar.title = `${view.start_s.toFixed(2)} to ${view.end_s.toFixed(2)} s: ${inWords(best)}`;
       bar.setAttribute("aria-label", bar.title);
       bar.style.background = COLOURS[labels.indexOf(best.label) % COLOURS.length];
       bar.style.flexGrow = seconds[k];
@@ -127,7 +130,7 @@ export class Card {
   }
 
   showResult(result, query) {
-    const best = result.predictions[0];
+    const best = bestOf(result);
     this.views = result.views;
     this.drawTimeline();
     this.showWarnings(result.warnings ?? []);
@@ -138,7 +141,7 @@ export class Card {
     this.$("copy").onclick = () => this.copyCurl(query);
     this.$("result").hidden = false;
     const used = result.auto ? `, ${result.auto.used} of ${result.auto.planned} views were enough` : "";
-    this.say(`${best.label}, ${percent(best.score)}${result.auto?.reason === "decided" ? used : ""}`);
+    this.say(`${inWords(best)}${result.auto?.reason === "decided" ? used : ""}`);
   }
 
   /** What was doubtful in the file: the labels may be wrong for it. */
@@ -217,7 +220,7 @@ function prediction({ label, score }, meaning) {
 }
 
 function row(view) {
-  const best = view.predictions[0];
+  const best = bestOf(view);
   const line = document.createElement("tr");
   for (const text of [`${view.start_s.toFixed(2)} s`, `${view.end_s.toFixed(2)} s`, best.label, percent(best.score)]) {
     line.insertCell().textContent = text;

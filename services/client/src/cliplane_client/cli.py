@@ -88,7 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("--path", action="store_true", help="the videos are paths of the server's MEDIA_ROOT")
     classify.add_argument("--model", help="default: the server's")
     classify.add_argument("--views", type=_views, help="how many views, or auto (default: the model's)")
-    classify.add_argument("--top", type=int, default=5, help="how many labels (default: 5)")
+    classify.add_argument(
+        "--top", type=int, help="how many labels at most (default: 5, or all above their least score)"
+    )
+    classify.add_argument("--min-score", type=_score, help="from which score on a label is answered, from 0 to 1")
     classify.add_argument("--shrink", choices=("off", "auto", "on"), default="off", help="make videos small first")
     classify.add_argument("--jobs", type=int, default=2, help="videos at once (default: 2)")
     form = classify.add_mutually_exclusive_group()
@@ -142,6 +145,16 @@ def _views(text: str) -> int | str:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError("a whole number from 1, or auto")
     return int(text)
+
+
+def _score(text: str) -> float:
+    try:
+        score = float(text)
+    except ValueError:
+        score = -1.0
+    if not 0 <= score <= 1:
+        raise argparse.ArgumentTypeError("a number from 0 to 1")
+    return score
 
 
 def _expand(patterns: list[str]) -> list[str]:
@@ -219,6 +232,7 @@ def _classify_one(
             model=args.model,
             views=args.views,
             top=args.top,
+            min_score=args.min_score,
             sent=lambda done: show("sending", done, size),
         ):
             if event.name == "view":

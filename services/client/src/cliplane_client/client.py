@@ -57,6 +57,18 @@ class Options(TypedDict, total=False):
     """How often a request is repeated that was answered by 503 or met no server; default 5."""
 
 
+class Asked(TypedDict, total=False):
+    """What is asked of a video; what is not given is the server's to choose."""
+
+    model: str | None
+    views: int | str | None
+    """How many views, or "auto"."""
+    top: int | None
+    """How many labels at most: 5, or all that reach `min_score` or the model's own thresholds."""
+    min_score: float | None
+    """What a label's score must reach, in place of the model's own thresholds."""
+
+
 class _Shared:
     def __init__(
         self,
@@ -111,29 +123,21 @@ class Client(_Shared):
     def close(self) -> None:
         self._http.close()
 
-    def classify(
-        self, source: Source, *, model: str | None = None, views: int | str | None = None, top: int = 5
-    ) -> results.Result:
-        """The labels of a video: a path, its bytes, or a path of the server's (`ServerPath`).
+    def classify(self, source: Source, **asked: Unpack[Asked]) -> results.Result:
+        """The labels of a video: a path, its bytes, or a path of the server's (`ServerPath`). `asked`: see `Asked`.
 
         Raises:
             Refused: this video or query; NotReady, Busy among them: still, after all retries; TimedOut; Failed;
                 CannotConnect, after all retries too; NoAnswer; InvalidResponse: it is no Cliplane server.
         """
-        *_, last = self.stream(source, model=model, views=views, top=top)
+        *_, last = self.stream(source, **asked)
         return results.result(last.data)
 
     def stream(
-        self,
-        source: Source,
-        *,
-        model: str | None = None,
-        views: int | str | None = None,
-        top: int = 5,
-        sent: Callable[[int], None] = lambda _: None,
+        self, source: Source, *, sent: Callable[[int], None] = lambda _: None, **asked: Unpack[Asked]
     ) -> Iterator[Event]:
         """The same, step by step, while it happens. `sent` is told how many bytes are on their way so far."""
-        query = _query(model, views, top)
+        query = _query(asked)
         for attempt in range(self.retries + 1):
             try:
                 with translated(), _open(source) as body:
@@ -218,21 +222,17 @@ class AsyncClient(_Shared):
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def classify(
-        self, source: Source, *, model: str | None = None, views: int | str | None = None, top: int = 5
-    ) -> results.Result:
+    async def classify(self, source: Source, **asked: Unpack[Asked]) -> results.Result:
         """As `Client.classify`."""
         last: Event | None = None
-        async for event in self.stream(source, model=model, views=views, top=top):
+        async for event in self.stream(source, **asked):
             last = event
         assert last is not None
         return results.result(last.data)
 
-    async def stream(
-        self, source: Source, *, model: str | None = None, views: int | str | None = None, top: int = 5
-    ) -> AsyncIterator[Event]:
+    async def stream(self, source: Source, **asked: Unpack[Asked]) -> AsyncIterator[Event]:
         """As `Client.stream`."""
-        query = _query(model, views, top)
+        query = _query(asked)
         for attempt in range(self.retries + 1):
             try:
                 with translated():
@@ -275,9 +275,12 @@ class AsyncClient(_Shared):
         return bytes(body)
 
 
-def _query(model: str | None, views: int | str | None, top: int) -> dict[str, str]:
-    query = {"model": model, "views": views, "top": top}
-    return {name: str(value) for name, value in query.items() if value is not None}
+def _query(asked: Asked) -> dict[str, str]:
+    return {
+        name: f"{value:.9f}" if name == "min_score" else str(value)
+        for name, value in asked.items()
+        if value is not None
+    }
 
 
 def _headers(source: Source) -> dict[str, str]:

@@ -89,12 +89,16 @@ class Answers:
             doubts = clean(" ".join(warning.type for warning in result.warnings))
             for rank, prediction in enumerate(result.predictions, 1):
                 self._rows.writerow([clean(name), rank, clean(prediction.label), prediction.score, doubts])
+            if not result.predictions:  # each file has a row
+                self._rows.writerow([clean(name), 0, "", "", doubts])
             sys.stdout.flush()
         else:
             about = (clean(name), str(len(result.views)), f"{result.timing_ms['total']:.0f}")
             for prediction in result.predictions:
                 self._table.add_row(about[0], clean(prediction.label), f"{prediction.score:.3f}", *about[1:])
                 about = ("", "", "")  # a file's own columns stand in its first row only
+            if not result.predictions:
+                self._table.add_row(about[0], "(none)", "", *about[1:])
 
 
 def show_models(models: list[Model], form: Form) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, TypedDict
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -19,7 +19,8 @@ class Prediction:
     score: float
 
 
-Predictions = Annotated[tuple[Prediction, ...], msgspec.Meta(min_length=1)]
+Predictions = tuple[Prediction, ...]
+"""Best first; none where no label reaches its least score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that the server offers; `descriptions`: what a label means, where the model says."""
+    """A model that the server offers; `descriptions`: what a label means, where the model says.
+
+    `multi_label`: a video may have any number of the labels. `thresholds`: from which score on each is answered.
+    """
 
     name: str
     version: str
@@ -126,6 +130,8 @@ class Model:
     labels: tuple[str, ...]
     sampling: Sampling
     descriptions: dict[str, str] = field(default_factory=dict)
+    multi_label: bool = False
+    thresholds: dict[str, float] | None = None
     is_default: bool = False
 
     @property

@@ -43,14 +43,13 @@ def main() -> int:
         if there and args.precision:
             raise CannotBring(f"PRECISION is of a new model; {as_name!r} is there: make engines NAME={as_name}")
         brought = _brought(args, there.sampling if there else None)
-        labels, sampling = brought.labels, brought.sampling
         if there:
-            check_same(as_name, there, brought.network, labels, sampling)
-        checked = check(args.check, sampling) if args.check else None
-        version, description = there.version + 1 if there else 1, f"{brought.network}, {len(labels)} classes"
+            check_same(as_name, there, brought)
+        checked = check(args.check, brought.sampling) if args.check else None
+        version = there.version + 1 if there else 1
         with new_folder(args.staged, as_name, version) as folder:
-            write(folder, as_name, labels, sampling, description, "f32")
-            tried = clips(sampling, PARITY_CLIPS, args.videos)
+            write(folder, as_name, brought, "f32")
+            tried = clips(brought.sampling, PARITY_CLIPS, args.videos)
             folder, differences = _compared(brought.graph, tried.frames, folder, version)
             facts: dict[str, Any] = {
                 "version": version,
@@ -67,7 +66,7 @@ def main() -> int:
                 put_version(folder, args.models / as_name, version, facts | {"earlier": [there.facts, *earlier]})
             else:
                 if args.precision == "bf16":
-                    write(folder, as_name, labels, sampling, description, "bf16")
+                    write(folder, as_name, brought, "bf16")
                 put_model(folder, args.models / as_name, facts)
     except (CannotBring, CannotInstall, BadCheckpoint, BadSampling, NoParity, TritonFailed) as error:
         print(f"make model: {error}", file=sys.stderr)
@@ -87,7 +86,9 @@ def _brought(args: argparse.Namespace, default: Sampling | None) -> Brought:
     if args.onnx:
         from . import onnx_file
 
-        return onnx_file.bring(args.onnx, args.labels, args.sampling, default, args.normalise, args.answer)
+        return onnx_file.bring(
+            args.onnx, args.labels, args.sampling, default, args.normalise, args.answer, args.thresholds
+        )
     if args.folder:
         from . import huggingface
 
@@ -131,6 +132,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--as", dest="as_name", help="another name in the repository")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--labels", type=Path, help="one label a line, in the order of the classes")
+    parser.add_argument("--thresholds", type=Path, help="of an ONNX graph's labels: a number from 0 to 1 a line")
     parser.add_argument("--sampling", default="", help="clip_length=8,… of " + ", ".join(NAMES))
     parser.add_argument("--check", type=Path, metavar="FILE", help="the trainer's sampler, or frames it has taken")
     parser.add_argument("--precision", choices=("f32", "bf16"), help="of OpenVINO, f32 if not given; parity is f32's")
@@ -142,8 +144,10 @@ def _arguments() -> argparse.Namespace:
     whole = [word for word, value in (("FROM", args.folder), ("ONNX", args.onnx)) if value is not None]
     if len(whole) > 1 or (whole and (args.name or args.checkpoint)):
         raise CannotBring(f"{whole[0]} has its network and its weights: it stands alone, without NAME and CHECKPOINT")
-    if not args.onnx and (args.normalise or args.answer):
-        raise CannotBring("NORMALISE and ANSWER are for ONNX: the others say it themselves")
+    if not args.onnx and (args.normalise or args.answer or args.thresholds):
+        raise CannotBring(
+            "NORMALISE, ANSWER and THRESHOLDS are for ONNX: the others say it themselves, a folder in thresholds.txt"
+        )
     if not whole and not args.name and not args.checkpoint:
         raise CannotBring(
             "it needs NAME=, a network's, CHECKPOINT=, its weights, or FROM=, the folder that a trainer saved"

@@ -40,6 +40,10 @@ class Brought:
     sampling: Sampling
     weights: Path
     source: str
+    is_multi_label: bool = False
+    """Whether a video may have any number of the labels: its probabilities are a sigmoid's."""
+    thresholds: tuple[float, ...] = ()
+    """In the order of the labels: the score from which on each is answered; none where the trainer left none."""
 
 
 def read_labels(path: Path) -> list[str]:
@@ -52,3 +56,20 @@ def read_labels(path: Path) -> list[str]:
         return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as exc:
         raise CannotBring(f"LABELS={path.name}: it cannot be read as text") from exc
+
+
+def read_thresholds(path: Path, labels: int) -> tuple[float, ...]:
+    """The numbers of `thresholds.txt`, one a line, in the order of the labels.
+
+    Raises:
+        CannotBring: they are not numbers from 0 to 1, or not as many as labels.
+    """
+    try:
+        found = tuple(float(line) for line in path.read_text("utf-8-sig").split())
+    except (OSError, ValueError) as exc:
+        raise CannotBring(f"{path.name}: it has a number from 0 to 1 a line") from exc
+    if not all(0 <= number <= 1 for number in found):
+        raise CannotBring(f"{path.name}: it has a number from 0 to 1 a line, and no other")
+    if len(found) != labels:
+        raise CannotBring(f"{path.name}: {len(found)} thresholds for {labels} labels")
+    return found

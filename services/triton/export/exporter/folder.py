@@ -18,6 +18,7 @@ from typing import Any
 from cliplane.sampling import Sampling
 
 from . import pbtxt
+from .brought import Brought
 from .sampling import named
 
 _CONFIG = """\
@@ -37,7 +38,8 @@ parameters [
   {{ key: "frame_rate" value {{ string_value: "{s.frame_rate:g}" }} }},
   {{ key: "short_side" value {{ string_value: "{s.short_side}" }} }},
   {{ key: "clips" value {{ string_value: "{s.clips}" }} }},
-  {{ key: "crops" value {{ string_value: "{s.crops}" }} }}{more}
+  {{ key: "crops" value {{ string_value: "{s.crops}" }} }},
+  {{ key: "answer" value {{ string_value: "{answer}" }} }}{more}
 ]
 """
 
@@ -50,15 +52,19 @@ class CannotInstall(Exception):
     """The repository stays as it was."""
 
 
-def config(name: str, backend: str, kind: str, classes: int, sampling: Sampling, description: str, more: str) -> str:
+def config(name: str, backend: str, kind: str, brought: Brought, more: str) -> str:
     """The text of a config.pbtxt."""
+    description = f"{brought.network}, {len(brought.labels)} classes"
+    if brought.thresholds:
+        more += _parameter("thresholds", " ".join(map(str, brought.thresholds)))
     return _CONFIG.format(
         name=name,
         backend=backend,
         kind=kind,
         max_batch=MAX_BATCH,
-        classes=classes,
-        s=sampling,
+        classes=len(brought.labels),
+        s=brought.sampling,
+        answer="sigmoid" if brought.is_multi_label else "softmax",
         description=description.replace("\\", "").replace('"', "'"),
         more=more,
     )
@@ -72,6 +78,8 @@ class Installed:
     labels: list[str]
     sampling: Sampling
     facts: dict[str, Any]
+    is_multi_label: bool
+    thresholds: tuple[float, ...]
 
 
 def installed(models: Path, name: str) -> Installed | None:
@@ -86,26 +94,32 @@ def installed(models: Path, name: str) -> Installed | None:
     try:
         facts = json.loads((folder / EXPORT).read_text())
         labels = (folder / "labels.txt").read_text().splitlines()
-        sampling = pbtxt.sampling((folder / "config.pbtxt").read_text())
+        config = (folder / "config.pbtxt").read_text()
+        sampling, is_multi_label = pbtxt.sampling(config), pbtxt.parameter(config, "answer") == "sigmoid"
+        thresholds = tuple(map(float, (pbtxt.parameter(config, "thresholds") or "").split()))
         versions = [int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdigit()]
-        return Installed(max(versions, default=0), labels, sampling, facts)
+        return Installed(max(versions, default=0), labels, sampling, facts, is_multi_label, thresholds)
     except (OSError, ValueError, pbtxt.NotOurs) as exc:
         raise CannotInstall(f"there is a model {name!r} already, not made by make model: AS=another name") from exc
 
 
-def check_same(name: str, there: Installed, network: str, labels: list[str], sampling: Sampling) -> None:
+def check_same(name: str, there: Installed, brought: Brought) -> None:
     """A new version is served by the config that is there, and requests are under way while it comes.
 
     Raises:
         CannotInstall: it is another model, and how.
     """
     ways = f"AS=another name, or make model-rm NAME={name} first"
-    if there.facts.get("network") != network:
+    if there.facts.get("network") != brought.network:
         raise CannotInstall(f"{name!r} is a {there.facts.get('network')} already: {ways}")
-    if there.sampling != sampling:
+    if there.sampling != brought.sampling:
         raise CannotInstall(f"{name!r} is there already, with another sampling, {named(there.sampling)}: {ways}")
-    if there.labels != labels:
+    if there.labels != brought.labels:
         raise CannotInstall(f"{name!r} is there already, with other labels ({len(there.labels)}): {ways}")
+    if (there.is_multi_label, there.thresholds) != (brought.is_multi_label, brought.thresholds):
+        raise CannotInstall(
+            f"{name!r} is there already, and answers with other thresholds, or one label of all: {ways}"
+        )
 
 
 @contextmanager
@@ -170,22 +184,17 @@ def replace(models: Path, file: Path, content: str | bytes) -> None:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def write(
-    folder: Path,
-    name: str,
-    labels: list[str],
-    sampling: Sampling,
-    description: str,
-    precision: str,
-) -> None:
+def write(folder: Path, name: str, brought: Brought, precision: str) -> None:
     """What Triton reads of the folder, but the graph. `precision`: OpenVINO's, "f32" or "bf16"."""
-    hint = f',\n  {{ key: "INFERENCE_PRECISION_HINT" value {{ string_value: "{precision}" }} }}'
-    (folder / "labels.txt").write_text("\n".join(labels) + "\n")
-    classes = len(labels)
-    (folder / "config.pbtxt").write_text(config(name, "openvino", "KIND_CPU", classes, sampling, description, hint))
-    (folder / "configs" / "gpu.pbtxt").write_text(
-        config(name, "onnxruntime", "KIND_GPU", classes, sampling, description, "")
-    )
+    hint = _parameter("INFERENCE_PRECISION_HINT", precision)
+    (folder / "labels.txt").write_text("\n".join(brought.labels) + "\n")
+    (folder / "config.pbtxt").write_text(config(name, "openvino", "KIND_CPU", brought, hint))
+    (folder / "configs" / "gpu.pbtxt").write_text(config(name, "onnxruntime", "KIND_GPU", brought, ""))
+
+
+def _parameter(key: str, value: str) -> str:
+    """One more of `parameters`, behind others."""
+    return f',\n  {{ key: "{key}" value {{ string_value: "{value}" }} }}'
 
 
 def as_json(facts: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from .brought import Brought, CannotBring, read_labels
+from .brought import Brought, CannotBring, read_labels, read_thresholds
 from .checkpoint import BadCheckpoint, refuse_misfits
 from .parity import PyTorch
 from .processor import read_json, read_preparation
@@ -138,7 +138,17 @@ def bring(folder: Path, labels: Path | None, sampling: str, default: Sampling | 
     weights = work / "weights.safetensors"
     state = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
     save_file(state, weights, {_KEPT: json.dumps(facts, sort_keys=True)})
-    return Brought(config.model_type, PyTorch(_served(network, facts)), names, cut, weights, folder.name)
+    graph = PyTorch(_served(network, facts))
+    return Brought(
+        config.model_type,
+        graph,
+        names,
+        cut,
+        weights,
+        folder.name,
+        answer == "sigmoid",
+        _thresholds(folder, answer, names),
+    )
 
 
 def read_kept(weights: Path) -> Served:
@@ -193,6 +203,19 @@ def _answer(config: Any) -> Answer:
     if config.problem_type == "regression" or config.num_labels < 2:
         raise CannotBring("config.json: it is a regression (problem_type, or a single label), and answers no labels")
     return "sigmoid" if config.problem_type == "multi_label_classification" else "softmax"
+
+
+def _thresholds(folder: Path, answer: Answer, labels: list[str]) -> tuple[float, ...]:
+    """From which score on each label is answered: found after the training, where it was sought."""
+    file = folder / "thresholds.txt"
+    if not file.is_file():
+        return ()
+    if answer != "sigmoid":
+        raise CannotBring(
+            f"{file.name}: of a softmax one label is answered, and needs no threshold; "
+            "config.json would say problem_type multi_label_classification"
+        )
+    return read_thresholds(file, len(labels))
 
 
 def _temperature(file: Path) -> float:

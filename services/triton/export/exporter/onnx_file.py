@@ -17,7 +17,7 @@ import onnxruntime
 from cliplane.sampling import Sampling
 from onnx import TensorProto, helper, numpy_helper
 
-from .brought import Brought, CannotBring, read_labels
+from .brought import Brought, CannotBring, read_labels, read_thresholds
 from .normalise import Normalisation, read_normalisation
 from .parity import NoParity
 from .sampling import changed, changes, named
@@ -100,7 +100,13 @@ class OnnxFile:
 
 
 def bring(
-    file: Path, labels: Path | None, sampling: str, default: Sampling | None, normalise: str, answer: str | None
+    file: Path,
+    labels: Path | None,
+    sampling: str,
+    default: Sampling | None,
+    normalise: str,
+    answer: str | None,
+    thresholds: Path | None = None,
 ) -> Brought:
     """A file that is one graph. `default` is the sampling that the repository's model of this name has.
 
@@ -116,10 +122,12 @@ def bring(
     if len(names) != classes:
         raise CannotBring(f"LABELS={labels.name}: {len(names)} labels for {classes} classes")
     cut = _sampling(sampling, default, length, side)
-    graph = OnnxFile(
-        file, layout, (length, side), views, classes, read_normalisation(normalise), _answer(model, answer)
-    )
-    return Brought("onnx", graph, names, cut, file, file.name)
+    comes_out, is_multi_label = _answer(model, answer)
+    if thresholds and not is_multi_label:
+        raise CannotBring(f"THRESHOLDS={thresholds.name}: of a softmax one label is answered, and needs no threshold")
+    graph = OnnxFile(file, layout, (length, side), views, classes, read_normalisation(normalise), comes_out)
+    least = read_thresholds(thresholds, classes) if thresholds else ()
+    return Brought("onnx", graph, names, cut, file, file.name, is_multi_label, least)
 
 
 def _read(file: Path) -> Any:
@@ -169,13 +177,14 @@ def _classes(name: str, model: Any) -> int:
     return int(shape[1])
 
 
-def _answer(model: Any, told: str | None) -> str:
+def _answer(model: Any, told: str | None) -> tuple[str, bool]:
+    """(what comes out, whether it is of any number of labels)."""
     end = next((node.op_type for node in model.graph.node if model.graph.output[0].name in node.output), "")
     if told is None and end not in _ENDS:
         raise CannotBring(
             f"it ends in {end or 'no operation'}, which does not say what comes out: ANSWER={'|'.join(ANSWERS)}"
         )
-    return told or _ENDS[end]
+    return told or _ENDS[end], told == "sigmoid" or (told != "softmax" and end == "Sigmoid")
 
 
 def _sampling(text: str, there: Sampling | None, length: int, side: int) -> Sampling:

@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 SCORE_DECIMALS = 6
 
+MinScores = float | Sequence[float]
+"""The least score of an answered label: one for all, or one each."""
+
 
 class Prediction(TypedDict):
     label: str
@@ -24,11 +27,15 @@ def average(views: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]
     return mean
 
 
-def top_predictions(probabilities: npt.NDArray[Any], labels: Sequence[str], top: int) -> list[Prediction]:
-    """The `top` best labels, best first; equal scores in the order of the labels.
+def top_predictions(
+    probabilities: npt.NDArray[Any], labels: Sequence[str], top: int, min_scores: MinScores = 0.0
+) -> list[Prediction]:
+    """The `top` best labels of those that reach their least score, best first; equal scores in the order of the labels.
+    None may reach it.
 
-    Scores are rounded down, so that they never sum to more than 1.
+    Scores are rounded down, so that those of a softmax never sum to more than 1.
     """
     scale = 10**SCORE_DECIMALS
-    order = np.argsort(-probabilities, kind="stable")[:top]
+    reached = probabilities >= np.asarray(min_scores, np.float64)
+    order = [i for i in np.argsort(-probabilities, kind="stable") if reached[i]][:top]
     return [{"label": labels[i], "score": math.floor(float(probabilities[i]) * scale) / scale} for i in order]

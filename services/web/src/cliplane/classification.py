@@ -35,6 +35,9 @@ from cliplane.spool import open_upload
 from cliplane.triton_responses import Probabilities
 
 AUTO: Literal["auto"] = "auto"
+TOP = 5
+"""How many labels are answered where neither the request nor a least score says which."""
+
 AUTO_VIEWS = 10
 """Most views of `views=auto`: the usual count of clips in the literature."""
 
@@ -44,7 +47,9 @@ class Job:
     """One request.
 
     `path`: the file's, as `open_file` takes it. `span`: where in the file the video lies, None for all of it. `views`:
-    None for the model's own number, `AUTO` for as many as it takes.
+    None for the model's own number, `AUTO` for as many as it takes. `min_score`: what an answered label must reach;
+    None: the model's own thresholds, where it has some. `top`: None for all of those, or `TOP` where nothing has to be
+    reached.
     """
 
     path: str
@@ -52,7 +57,7 @@ class Job:
     container: str
     model: str
     views: int | Literal["auto"] | None
-    top: int
+    top: int | None
     request_id: str
     spool_ms: float
     client: int | None = None
@@ -63,6 +68,7 @@ class Job:
     """May raise, as the file may have gone since it was looked at."""
     key: str = ""
     """The name of the request's key, for the count."""
+    min_score: float | None = None
 
 
 class Event(NamedTuple):
@@ -153,7 +159,7 @@ class _Run:
         self._schedule = Schedule(
             spec.sampling.views, spec.max_batch_size, is_auto=job.views == AUTO, is_shared=requests > 1
         )
-        self._findings = Findings(spec.labels, job.top)
+        self._findings = _findings(job, spec)
         self._version = spec.version
         self._calls: dict[int, float] = {}  # under way, by their first slot: when their time is up
         self._responses: deque[_Response] = deque()  # gRPC's thread adds to it
@@ -312,6 +318,12 @@ class _Run:
             reason = "all" if known == planned else "decided"
             result["auto"] = {"planned": planned, "used": known, "reason": reason}
         return result
+
+
+def _findings(job: Job, spec: ModelSpec) -> Findings:
+    min_scores = spec.thresholds if job.min_score is None else job.min_score
+    top = job.top or (TOP if min_scores is None else len(spec.labels))
+    return Findings(spec.labels, top, min_scores, is_multi_label=spec.is_multi_label)
 
 
 def _ms_since(started: float) -> float:

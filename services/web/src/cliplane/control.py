@@ -119,6 +119,8 @@ def _description(spec: ModelSpec) -> dict[str, Any]:
         "version": spec.version,
         "description": spec.description,
         "labels": spec.labels,
+        "multi_label": spec.is_multi_label,
+        "thresholds": dict(zip(spec.labels, spec.thresholds, strict=True)) if spec.thresholds else None,
         "descriptions": {label: spec.label_descriptions.get(label, "") for label in spec.labels},
         "sampling": {
             "clip_length": sampling.clip_length,

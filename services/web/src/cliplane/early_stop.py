@@ -33,13 +33,26 @@ def is_decided(probabilities: Sequence[npt.NDArray[np.float32]], planned: int) -
         probabilities: (classes,) of each view known so far, at least one.
         planned: how many views there are in all.
     """
-    known = len(probabilities)
-    if known >= planned:
-        return True
     scores = np.stack(probabilities).astype(np.float64)  # (known, classes)
     top = int(scores.mean(axis=0).argmax())
-    leads = scores[:, [top]] - np.delete(scores, top, axis=1)  # (known, classes - 1)
+    return _are_decided(scores[:, [top]] - np.delete(scores, top, axis=1), planned)
+
+
+def are_labels_decided(
+    probabilities: Sequence[npt.NDArray[np.float32]], planned: int, min_scores: float | Sequence[float]
+) -> bool:
+    """Whether the mean over all `planned` views can hardly have other labels at or above their least score than the
+    mean over these: what a label is above its least score is its lead, on either side of 0."""
+    scores = np.stack(probabilities).astype(np.float64)
+    return _are_decided(scores - np.asarray(min_scores, np.float64), planned)
+
+
+def _are_decided(leads: npt.NDArray[np.float64], planned: int) -> bool:
+    """Whether no mean of these leads, (known, leads), can hardly come to the other side of 0."""
+    known = len(leads)
+    if known >= planned:
+        return True
     mean = leads.mean(axis=0)
     squares = ((leads - mean) ** 2).sum(axis=0) + PRIOR_VIEWS * PRIOR_STD**2
     std = np.sqrt(squares / (known - 1 + PRIOR_VIEWS))
-    return bool((mean > SURE * std * math.sqrt((planned - known) / (planned * known))).all())
+    return bool((np.abs(mean) > SURE * std * math.sqrt((planned - known) / (planned * known))).all())

@@ -8,21 +8,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cliplane.averaging import average, top_predictions
+from cliplane.averaging import MinScores, Prediction, average, top_predictions
 from cliplane.decoder.wire import View
-from cliplane.early_stop import is_decided
+from cliplane.early_stop import are_labels_decided, is_decided
 
 
 class Findings:
     """The views' times and probabilities, by slot (see `schedule.py`)."""
 
-    def __init__(self, labels: Sequence[str], top: int) -> None:
+    def __init__(
+        self, labels: Sequence[str], top: int, min_scores: MinScores | None = None, *, is_multi_label: bool = False
+    ) -> None:
         """
         Args:
             labels: by class index.
-            top: how many of them a prediction has.
+            top: how many of them a prediction has at most.
+            min_scores: what a label's score must reach; None: nothing.
+            is_multi_label: a video may have any number of the labels.
         """
         self._labels, self._top = labels, top
+        self._min_scores, self._is_multi_label = min_scores, is_multi_label
         self.video: dict[str, Any] = {}
         self.warnings: list[dict[str, str]] = []
         self._shown: list[View] = []  # in slot 0, 1, …
@@ -37,8 +42,12 @@ class Findings:
         self._probabilities.update(enumerate(probabilities, first))
 
     def is_decided(self, known: int, planned: int) -> bool:
-        """Whether the first `known` slots tell the top label of all `planned` views."""
-        return is_decided([self._probabilities[slot] for slot in range(known)], planned)
+        """Whether the first `known` slots tell the top label of all `planned` views; or, where a video may have several
+        labels, which of them reach their least score."""
+        probabilities = [self._probabilities[slot] for slot in range(known)]
+        if self._is_multi_label and self._min_scores is not None:
+            return are_labels_decided(probabilities, planned, self._min_scores)
+        return is_decided(probabilities, planned)
 
     def view_event(self, slot: int) -> dict[str, Any]:
         return {"view": self._shown[slot].view, **self._view(slot)}
@@ -49,7 +58,7 @@ class Findings:
         slots = sorted(range(known), key=lambda slot: self._shown[slot].view)
         mean = average([self._probabilities[slot] for slot in slots])
         return {
-            "predictions": top_predictions(mean, self._labels, self._top),
+            "predictions": self._predictions(mean),
             "views": [self._view(slot) for slot in slots],
             "video": self.video,
             "warnings": self.warnings,
@@ -57,5 +66,8 @@ class Findings:
 
     def _view(self, slot: int) -> dict[str, Any]:
         shown = self._shown[slot]
-        predictions = top_predictions(self._probabilities[slot], self._labels, self._top)
+        predictions = self._predictions(self._probabilities[slot])
         return {"start_s": shown.start_s, "end_s": shown.end_s, "predictions": predictions}
+
+    def _predictions(self, probabilities: npt.NDArray[Any]) -> list[Prediction]:
+        return top_predictions(probabilities, self._labels, self._top, self._min_scores or 0.0)

@@ -17,7 +17,7 @@ from cliplane.errors import BadBody
 from cliplane.media import Span
 
 FILE_FIELD = "video"
-FIELDS = ("model", "views", "top")
+FIELDS = ("model", "views", "top", "min_score")
 """Read beside the file, each at most once; fields of other names are passed over."""
 
 MAX_PARTS = 16

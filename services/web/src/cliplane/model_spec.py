@@ -18,6 +18,7 @@ _WORDS = {
     "fit": ("short_side", "square"),
     "mode": ("stride", "uniform", "segments"),
     "pixels": ("square", "stored"),
+    "answer": ("softmax", "sigmoid"),
 }
 """The parameters that are one of a few words; the first is the default."""
 
@@ -35,6 +36,8 @@ class ModelSpec:
     sampling: Sampling
     labels: tuple[str, ...]
     label_descriptions: Mapping[str, str]  # by label; parameter `description.LABEL`
+    is_multi_label: bool = False  # each label has a probability of its own; parameter `answer`
+    thresholds: tuple[float, ...] | None = None  # by class index: the score from which on a label is answered
 
 
 def read_sampling(parameters: Mapping[str, str], dims: Sequence[int]) -> Sampling:
@@ -59,8 +62,31 @@ def read_sampling(parameters: Mapping[str, str], dims: Sequence[int]) -> Samplin
         clips=int(parameters["clips"]),
         crops=int(parameters["crops"]),
         frame_rate=frame_rate,
-        **{name: _word(parameters, name) for name in _WORDS},
+        **{name: _word(parameters, name) for name in ("fit", "mode", "pixels")},
     )
+
+
+def read_is_multi_label(parameters: Mapping[str, str]) -> bool:
+    """Whether a video may have any number of the labels.
+
+    Raises:
+        ValueError: `answer` is none of its words.
+    """
+    return _word(parameters, "answer") == "sigmoid"
+
+
+def read_thresholds(parameters: Mapping[str, str], classes: int) -> tuple[float, ...] | None:
+    """The score from which on each label is answered, where the model says.
+
+    Raises:
+        ValueError: they are not a number from 0 to 1 for each class.
+    """
+    if "thresholds" not in parameters:
+        return None
+    found = tuple(float(number) for number in parameters["thresholds"].split())
+    if len(found) != classes or not all(0 <= number <= 1 for number in found):
+        raise ValueError(f"its thresholds are not {classes} numbers from 0 to 1")
+    return found
 
 
 def read_label_descriptions(parameters: Mapping[str, str]) -> dict[str, str]:

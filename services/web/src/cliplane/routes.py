@@ -33,6 +33,9 @@ MAX_JSON_BYTES = 32 * 1024
 """A path of the most bytes, each of them escaped."""
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_NAMES = f"{', '.join(FIELDS[:-1])} and {FIELDS[-1]}"
+_NUMBER = re.compile(r"-?([0-9]{1,32}(\.[0-9]{0,32})?|\.[0-9]{1,32})([eE][+-]?[0-9]{1,3})?", re.ASCII)
+"""As JSON has it; `float` alone takes more."""
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip (RFC 1952), zstd (RFC 8878)
 
 
@@ -74,7 +77,7 @@ def read_job(upload: Request, settings: Settings, began: float) -> Job:
     query = {}
     for name, values in upload.args.lists():
         if name not in FIELDS:
-            raise BadQuery(f"there is no parameter {name!r}; there are model, views and top")
+            raise BadQuery(f"there is no parameter {name!r}; there are {_NAMES}")
         if len(values) != 1:
             raise BadQuery(f"{name} is given more than once")
         query[name] = values[0]
@@ -84,20 +87,18 @@ def read_job(upload: Request, settings: Settings, began: float) -> Job:
     for name in query.keys() & body.fields.keys():
         if query[name] != body.fields[name]:
             raise BadQuery(f"{name} is one thing in the query and another in the form")
-    model, views, top = _choices(query | body.fields, settings)
+    chosen = _choices(query | body.fields, settings)
     return Job(
-        body.path,
-        body.span,
-        body.container,
-        model,
-        views,
-        top,
-        g.request_id,
-        _spool_ms(upload),
-        client,
-        began,
-        body.open_file,
-        _key(upload),
+        path=body.path,
+        span=body.span,
+        container=body.container,
+        **chosen._asdict(),
+        request_id=g.request_id,
+        spool_ms=_spool_ms(upload),
+        client=client,
+        began=began,
+        open_file=body.open_file,
+        key=_key(upload),
     )
 
 
@@ -116,13 +117,21 @@ def _client(upload: Request) -> int | None:
     return int(connection.fileno())
 
 
-def _choices(asked: Mapping[str, str], settings: Settings) -> tuple[str, int | Literal["auto"] | None, int]:
-    """Model, views and top of a query or a form, as `Job` has them."""
+class _Choices(NamedTuple):
+    """Of a query or a form, as `Job` has them."""
+
+    model: str
+    views: int | Literal["auto"] | None
+    top: int | None
+    min_score: float | None
+
+
+def _choices(asked: Mapping[str, str], settings: Settings) -> _Choices:
     model = asked.get("model", settings.default_model)
     if not _MODEL_NAME.fullmatch(model):
         raise UnknownModel("a model's name is letters, digits, _ . and -")
     views = AUTO if asked.get("views") == AUTO else _whole_number(asked, "views", settings.max_views)
-    return model, views, _whole_number(asked, "top", 1000) or 5
+    return _Choices(model, views, _whole_number(asked, "top", 1000), _score(asked))
 
 
 def _spool_ms(upload: Request) -> float:
@@ -136,6 +145,15 @@ def _whole_number(asked: Mapping[str, str], name: str, max_value: int) -> int | 
     if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or not 1 <= int(text) <= max_value:
         raise BadQuery(f"{name}: a whole number from 1 to {max_value}{' or auto' if name == 'views' else ''}")
     return int(text)
+
+
+def _score(asked: Mapping[str, str]) -> float | None:
+    text = asked.get("min_score")
+    if text is None:
+        return None
+    if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= 1:
+        raise BadQuery("min_score: a number from 0 to 1, such as 0.25")
+    return float(text)
 
 
 class _Named(msgspec.Struct, forbid_unknown_fields=True):

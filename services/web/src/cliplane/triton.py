@@ -26,7 +26,13 @@ from cliplane.errors import (
     TritonUnavailable,
     UnknownModel,
 )
-from cliplane.model_spec import ModelSpec, read_label_descriptions, read_sampling
+from cliplane.model_spec import (
+    ModelSpec,
+    read_is_multi_label,
+    read_label_descriptions,
+    read_sampling,
+    read_thresholds,
+)
 from cliplane.region import TRITON_MARKER, Region
 from cliplane.triton_responses import UNREACHABLE, Probabilities, grpc_code, inferred, output_of, translate, translated
 from cliplane.under_way import CallsUnderWay
@@ -158,6 +164,7 @@ class Triton:
                 raise ValueError("its input is not UINT8 (T, H, W, 3)")
             sampling = read_sampling(parameters, config.input[0].dims)
             (class_count,) = config.output[0].dims
+            is_multi_label, thresholds = read_is_multi_label(parameters), read_thresholds(parameters, class_count)
         except (KeyError, ValueError, IndexError) as exc:
             raise NotAVideoModel(f"model {name!r}: {exc}") from exc
         return ModelSpec(
@@ -170,6 +177,8 @@ class Triton:
             sampling=sampling,
             labels=self._labels(name, config.input[0], config.output[0], class_count),
             label_descriptions=read_label_descriptions(parameters),
+            is_multi_label=is_multi_label,
+            thresholds=thresholds,
         )
 
     def _labels(self, name: str, input_: Any, output: Any, class_count: int) -> tuple[str, ...]:
