@@ -38,7 +38,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends nginx libnginx-
 ENV PATH=/opt/venv/bin:/usr/sbin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 
 FROM base AS web
-COPY --chmod=0644 nginx/nginx.conf nginx/problems.conf nginx/uploads.lua nginx/keys.lua /etc/nginx/
+COPY --chmod=0644 nginx/nginx.conf nginx/upload.conf nginx/problems.conf nginx/uploads.lua nginx/keys.lua /etc/nginx/
 COPY --chmod=0644 supervisor /etc/supervisor
 COPY --chmod=0644 services/web/gunicorn.conf.py /etc/cliplane/
 COPY services/web/static /srv/static

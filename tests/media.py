@@ -187,6 +187,23 @@ def remuxed(
     return file.getvalue()
 
 
+def looped(source: bytes, times: int) -> bytes:
+    """An MP4 of the same packets over and over, each time later: long, and made at once."""
+    file = io.BytesIO()
+    with av.open(io.BytesIO(source), "r") as read, av.open(file, "w", format="mp4") as written:
+        stream = written.add_stream_from_template(read.streams.video[0])
+        packets = [packet for packet in read.demux(video=0) if packet.dts is not None]
+        length = sum(packet.duration or 0 for packet in packets)
+        stamps = [(cast(int, packet.pts), cast(int, packet.dts)) for packet in packets]
+        for time in range(times):
+            for packet, (pts, dts) in zip(packets, stamps, strict=True):
+                packet.time_base = read.streams.video[0].time_base
+                packet.pts, packet.dts = pts + time * length, dts + time * length
+                packet.stream = stream
+                written.mux(packet)
+    return file.getvalue()
+
+
 def leaping(packet: Packet[Any]) -> bool:
     """For `remuxed`: after its first second the file's clock leaps by five."""
     leap = round(5 / packet.time_base)

@@ -50,6 +50,8 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
+    if plane == "lanes":
+        worker.wsgi.extensions["lane"].tell_alive = worker.notify
     worker.log.info("%s worker ready", plane)
 
 

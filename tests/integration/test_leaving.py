@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import re
+import select
 import socket
 import time
 import uuid
@@ -24,15 +25,15 @@ def counted(outcome: str) -> float:
 
 
 @contextlib.contextmanager
-def asked(body: bytes, name: str, times: int) -> Iterator[None]:
+def asked(body: bytes, name: str, times: int, path: str = "/v1/classify") -> Iterator[list[socket.socket]]:
     """Whole requests, whose clients leave at the end of the block."""
     address = urlsplit(BASE)
-    head = f"POST /v1/classify HTTP/1.1\r\nHost: {address.hostname}\r\nX-Request-ID: {name}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: {address.hostname}\r\nX-Request-ID: {name}\r\n"
     connections = [socket.create_connection((address.hostname, address.port)) for _ in range(times)]
     try:
         for connection in connections:
             connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        yield
+        yield connections
     finally:
         for connection in connections:
             connection.close()
@@ -77,3 +78,16 @@ def test_while_triton_stands_still_health_is_told_in_time(ready: Stack) -> None:
             assert response.result().elapsed.total_seconds() < 10
     finally:
         docker("unpause", ready.container("triton"))
+
+
+def test_one_lane_stays_for_others_than_long_requests_and_is_told(ready: Stack) -> None:
+    """Two lanes: of two long requests one is refused at once, whichever; the other holds its lane until it leaves."""
+    ready.stop_decoders()
+    body = video("pan_left")
+    with asked(body, f"long-{uuid.uuid4().hex}", times=2, path="/v1/segments") as both:
+        (refused,), _, _ = select.select(both, [], [], 30)
+        assert b"long-requests-full" in refused.recv(65536)
+        (other,) = {*both} - {refused}
+        assert not select.select([other], [], [], 0)[0]
+    segments = f"{BASE}/v1/segments"
+    wait_until(lambda: httpx.post(segments, content=body, timeout=60).status_code == 200, what="a lane for segments")

@@ -65,3 +65,24 @@ def test_where_no_label_reaches_its_score_the_card_says_so(page: Page, clip: Pat
     expect(page.locator(".result")).to_be_visible()
     expect(page.locator(".predictions li")).to_have_count(0)
     expect(page.locator(".timeline button").first).to_have_text("no label")
+
+
+def test_a_long_video_has_a_row_a_label_and_choosing_a_segment_goes_there(page: Page, tmp_path: Path) -> None:
+    frames = [*media.moving_camera("pan_left", frames=150), *media.moving_camera("zoom_in", frames=150)]
+    path = tmp_path / "two moves.mp4"
+    path.write_bytes(media.encode(iter(frames), options={"preset": "ultrafast"}))
+    page.select_option("#views", "segments")
+    page.set_input_files("#files", path)
+    page.get_by_role("button", name="Classify").click()
+    expect(page.locator(".result")).to_be_visible()
+    expect(page.locator(".status")).to_contain_text("segments in 11 windows")
+    later = page.locator(".segments button").filter(has_text="zoom_in").last
+    row, line = later.bounding_box(), page.locator(".timeline").bounding_box()
+    assert row
+    assert line
+    assert abs((row["x"] - line["x"]) / line["width"] - 0.5) < 0.15
+    later.click()
+    page.wait_for_function("() => document.querySelector('video').currentTime > 4")
+    page.get_by_text("Segment by segment").click()
+    expect(page.locator(".views-seen tr").last).to_contain_text("zoom_in")
+    test_page.shoot(page, "segments")

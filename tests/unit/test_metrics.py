@@ -63,7 +63,7 @@ def test_all_counts_are_there_from_the_start_and_at_zero(
     problems = {dict(labels)["type"] for name, labels in at_start if name == "cliplane_problems_total"}
     assert {"busy", "lane-died", "decoder-crashed", "infer-timeout", "not-a-video"} <= problems
     outcomes = {dict(labels)["outcome"] for name, labels in at_start if name == "cliplane_requests_total"}
-    assert outcomes == problems | {"classified", "client-gone"}
+    assert outcomes == problems | {"classified", "segmented", "client-gone"}
     assert {value for (name, _), value in at_start.items() if name != "cliplane_build_info"} == {0}
     (build,) = (dict(labels) for name, labels in at_start if name == "cliplane_build_info")
     assert build["version"] == "1.2.3"

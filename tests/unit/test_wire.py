@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from cliplane.decoder import wire
 from cliplane.sampling import Sampling
@@ -119,3 +120,49 @@ def test_a_fault_s_words_are_one_short_line_of_plain_letters(text: str) -> None:
 def test_any_bytes_are_a_report_or_nonsense(packet: bytes) -> None:
     with contextlib.suppress(wire.Nonsense):
         wire.Transcript(JOB).read(packet)
+
+
+SLIDING = msgspec.structs.replace(JOB, sliding=wire.Sliding(1.0, None, slots=4, max_windows=100, max_overlap=2))
+
+
+def windows(count: int, *reports: wire.Report) -> wire.Transcript:
+    held = wire.Transcript(SLIDING)
+    for report in (wire.Video(count, FACTS), *reports):
+        held.read(wire.encode(report))
+    return held
+
+
+def test_windows_come_in_the_order_of_time_and_only_as_far_as_there_is_credit() -> None:
+    held = windows(6, *(wire.View(k, k, k + 1, EFFORT) for k in range(3)), wire.LeftOut(3))
+    held.credit(6)
+    for k in (4, 5):
+        held.read(wire.encode(wire.View(k, k, k + 1, EFFORT)))
+    held.read(wire.encode(wire.End(EFFORT)))
+    assert held.is_over
+
+
+@pytest.mark.parametrize(
+    ("before", "report"),
+    [
+        ([], wire.View(1, 1, 2, EFFORT)),  # the first is missing
+        ([wire.View(0, 0, 1, EFFORT)], wire.View(0, 0, 1, EFFORT)),
+        ([wire.View(k, k, k + 1, EFFORT) for k in range(4)], wire.View(4, 4, 5, EFFORT)),  # without credit
+        ([wire.View(k, k, k + 1, EFFORT) for k in range(4)], wire.LeftOut(4)),
+        ([], wire.End(EFFORT)),
+        ([wire.Doubt("pause", "")] * 32, wire.Doubt("pause", "")),
+    ],
+)
+def test_a_window_that_may_not_come_now_is_nonsense(before: list[wire.Report], report: wire.Report) -> None:
+    held = windows(6, *before)
+    with pytest.raises(wire.Nonsense):
+        held.read(wire.encode(report))
+
+
+def test_more_windows_than_may_be_are_nonsense() -> None:
+    with pytest.raises(wire.Nonsense):
+        windows(101)
+
+
+def test_orders_are_read_as_they_were_given() -> None:
+    for order in (SLIDING, wire.Credit(7), wire.Stop()):
+        assert wire.read_order(wire.encode(order)) == order

@@ -46,17 +46,19 @@ function askForKey() {
 /** What a label means, or "". */
 const meaning = (model, label) => models.get(model)?.descriptions?.[label] ?? "";
 
-function query() {
-  const chosen = new URLSearchParams();
-  for (const name of ["model", "views"]) {
-    if ($(name).value) chosen.set(name, $(name).value);
+/** Where a video goes: to be classified, or cut into segments. */
+function chosenAddress() {
+  const isOverTime = $("views").value === "segments";
+  const query = new URLSearchParams();
+  for (const name of isOverTime ? ["model"] : ["model", "views"]) {
+    if ($(name).value) query.set(name, $(name).value);
   }
-  return chosen;
+  return `v1/${isOverTime ? "segments" : "classify"}?${query}`;
 }
 
 function add(files) {
   for (const file of files) {
-    const job = { file, query: query(), mode: $("shrink").value, card: new Card(file, meaning) };
+    const job = { file, address: chosenAddress(), model: $("model").value, mode: $("shrink").value, card: new Card(file, meaning) };
     job.card.onCancel = () => {
       waiting.splice(waiting.indexOf(job), 1);
       job.card.say("Cancelled.");
@@ -81,8 +83,8 @@ async function sendNext() {
 }
 
 /** What to send for a job; null where it was cancelled meanwhile. */
-async function shrunk({ file, mode, query, card }) {
-  const shortSide = models.get(query.get("model"))?.sampling.short_side;
+async function shrunk({ file, mode, model, card }) {
+  const shortSide = models.get(model)?.sampling.short_side;
   if (!shortSide) return file; // the models could not be listed
   const abort = new AbortController();
   const cancelled = new Promise((_, leave) => {
@@ -102,10 +104,10 @@ async function shrunk({ file, mode, query, card }) {
   }
 }
 
-async function sent({ query, card }, body) {
+async function sent({ address, card }, body) {
   await new Promise((ended) => {
-    const listeners = card.listeners(query);
-    card.onCancel = upload(body, query, {
+    const listeners = card.listeners(address);
+    card.onCancel = upload(body, address, {
       ...listeners,
       ended,
       failed: (problem) => {

@@ -1,5 +1,6 @@
 // One video on the page: its preview, its progress, its result.
 import { hasKey } from "./key.js";
+import { segmentCells, segmentRows } from "./segments.js";
 import { warningInWords } from "./words.js";
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
@@ -14,11 +15,13 @@ const CONVERT = "The file may be damaged. Try to play it, or convert it to an MP
 const SMALLER = "Cut the video, or choose to shrink it always.";
 const SHORTER = "Cut the video, or ask for fewer views.";
 const WAIT = "Try again in a few seconds.";
+const LONG = "Others' long videos are being watched. Try again in a while.";
 const ADVICE = {
   "not-a-video": "Choose a video file: MP4, MOV, WebM, Matroska, AVI, a camera's MTS, …",
   "undecodable-video": CONVERT, "unsupported-codec": CONVERT, "decoder-crashed": CONVERT,
   "over-limit": SMALLER, "body-too-large": SMALLER, "upload-too-slow": SMALLER,
   "decode-timeout": SHORTER, "infer-timeout": SHORTER, "out-of-time": SHORTER,
+  "long-requests-full": LONG,
   "busy": WAIT, "starting": WAIT, "not-ready": WAIT, "triton-unavailable": WAIT, "lane-died": WAIT,
   "decoder-out-of-memory": WAIT, "decoder-out-of-threads": WAIT,
   "unauthorized": "Sign in with a key, then try again.",
@@ -33,6 +36,7 @@ export class Card {
     this.meaning = meaning;
     this.element = document.getElementById("video").content.firstElementChild.cloneNode(true);
     this.views = [];
+    this.segments = [];
     this.warnings = [];
     this.durationS = 0;
     this.$("name").textContent = file.name;
@@ -72,7 +76,7 @@ export class Card {
   }
 
   /** What `upload` calls. */
-  listeners(query) {
+  listeners(address) {
     return {
       progress: (part) => {
         this.$("progress").value = part;
@@ -81,7 +85,9 @@ export class Card {
       video: (video) => { this.durationS = video.duration_s; },
       warning: (warning) => this.showWarnings([...this.warnings, warning]),
       view: (view) => this.showView(view),
-      result: (result) => this.showResult(result, query),
+      window: ({ end_s: seen }) => this.say(`${percent(seen / this.durationS)} of the video watched …`),
+      segment: (segment) => this.showSegments([...this.segments, segment]),
+      result: (result) => (result.segments ? this.showSegmented(result, address) : this.showResult(result, address)),
       failed: ({ type = "", title, detail, request_id: id }) => {
         const advice = ADVICE[type.split(":").pop()] ?? (id ? `Whoever runs the server finds it as ${id}.` : "");
         const why = detail && detail !== "Try again." ? ` (${detail})` : "";
@@ -94,7 +100,7 @@ export class Card {
   end() {
     this.$("cancel").hidden = this.$("progress").hidden = true;
     this.$("retry").hidden = !this.$("result").hidden;
-    this.$("timeline").hidden = this.views.length === 0;
+    this.$("timeline").hidden = this.views.length + this.segments.length === 0;
   }
 
   showView(view) {
@@ -129,7 +135,28 @@ export class Card {
     this.playhead.style.left = `${100 * Math.min(part, 1)}%`;
   }
 
-  showResult(result, query) {
+  showSegments(segments) {
+    this.segments = segments;
+    const labels = [...new Set(segments.map((segment) => segment.label))];
+    const colour = (label) => COLOURS[labels.indexOf(label) % COLOURS.length];
+    const seek = (second) => { this.$("player").currentTime = second; };
+    this.$("timeline").classList.add("rows");
+    this.$("timeline").replaceChildren(...segmentRows(segments, this.durationS, colour, seek), this.playhead);
+    this.movePlayhead();
+  }
+
+  showSegmented(result, address) {
+    this.showSegments(result.segments);
+    this.showWarnings(result.warnings);
+    this.$("seen-title").textContent = "Segment by segment";
+    this.$("views-seen").replaceChildren(...result.segments.map((segment) => tableRow(segmentCells(segment))));
+    this.showTiming(result);
+    this.$("copy").onclick = () => this.copyCurl(address);
+    this.$("result").hidden = false;
+    this.say(`${result.segments.length} segment${result.segments.length === 1 ? "" : "s"} in ${result.windows} windows`);
+  }
+
+  showResult(result, address) {
     const best = bestOf(result);
     this.views = result.views;
     this.drawTimeline();
@@ -138,7 +165,7 @@ export class Card {
     this.$("predictions").replaceChildren(...result.predictions.map((one) => prediction(one, means(one))));
     this.$("views-seen").replaceChildren(...result.views.map(row));
     this.showTiming(result);
-    this.$("copy").onclick = () => this.copyCurl(query);
+    this.$("copy").onclick = () => this.copyCurl(address);
     this.$("result").hidden = false;
     const used = result.auto ? `, ${result.auto.used} of ${result.auto.planned} views were enough` : "";
     this.say(`${inWords(best)}${result.auto?.reason === "decided" ? used : ""}`);
@@ -176,8 +203,8 @@ export class Card {
     this.$("stage-names").replaceChildren(...names, `handed over by ${handoff}`);
   }
 
-  async copyCurl(query) {
-    const address = new URL(`v1/classify?${query}`, location.href);
+  async copyCurl(path) {
+    const address = new URL(path, location.href);
     const key = hasKey() ? `-H "Authorization: Bearer $CLIPLANE_KEY" ` : "";
     const command = `curl ${key}--data-binary '@${this.file.name.replaceAll("'", "'\\''")}' '${address}'`;
     try {
@@ -221,9 +248,11 @@ function prediction({ label, score }, meaning) {
 
 function row(view) {
   const best = bestOf(view);
+  return tableRow([`${view.start_s.toFixed(2)} s`, `${view.end_s.toFixed(2)} s`, best.label, percent(best.score)]);
+}
+
+function tableRow(texts) {
   const line = document.createElement("tr");
-  for (const text of [`${view.start_s.toFixed(2)} s`, `${view.end_s.toFixed(2)} s`, best.label, percent(best.score)]) {
-    line.insertCell().textContent = text;
-  }
+  for (const text of texts) line.insertCell().textContent = text;
   return line;
 }

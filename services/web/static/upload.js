@@ -7,14 +7,15 @@ const PROBES = 3;
 const LONG_PROBE_MS = 200;
 
 /**
- * Sends `file` and calls the listeners as things happen; returns what aborts it.
- * listeners: progress(part of 1), video(data), warning(data), view(data), result(data), failed(problem), cancelled(), ended().
+ * Sends `file` to `address` and calls the listeners as things happen; returns what aborts it.
+ * listeners: progress(part of 1), video(data), warning(data), view(data), window(data), segment(data), result(data),
+ * failed(problem), cancelled(), ended().
  */
-export function upload(file, query, listeners) {
+export function upload(file, address, listeners) {
   // XMLHttpRequest and not fetch: only it reports the upload's progress.
   const request = new XMLHttpRequest();
   let read = 0;
-  request.open("POST", `v1/classify?${query}`);
+  request.open("POST", address);
   request.setRequestHeader("Accept", "text/event-stream, application/json;q=0.5");
   for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
   request.upload.onprogress = ({ loaded, total }) => listeners.progress(loaded / total);

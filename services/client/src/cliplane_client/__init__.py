@@ -3,7 +3,8 @@
 Here are the errors' families; `cliplane_client.errors` has one for each problem type.
 """
 
-from cliplane_client.client import AsyncClient, Client, ServerPath
+from cliplane_client.bodies import ServerPath
+from cliplane_client.client import AsyncClient, Client
 from cliplane_client.errors import (
     Busy,
     CannotConnect,
@@ -21,6 +22,7 @@ from cliplane_client.errors import (
 )
 from cliplane_client.responses import Event
 from cliplane_client.results import FileWarning, Health, Model, Orientation, Prediction, Result, Sampling, Video, View
+from cliplane_client.segments import Segment, Segments, Window
 from cliplane_client.shrinking import Shrinking, shrink
 
 __all__ = [
@@ -46,10 +48,13 @@ __all__ = [
     "Refused",
     "Result",
     "Sampling",
+    "Segment",
+    "Segments",
     "ServerPath",
     "Shrinking",
     "TimedOut",
     "Video",
     "View",
+    "Window",
     "shrink",
 ]

@@ -1,4 +1,4 @@
-"""The command `cliplane`: classify videos, list models, ask after the server's health.
+"""The command `cliplane`: classify videos, find segments, list models, ask after the server's health.
 
 Exit codes: 0 all went well; 1 some video has no answer; 2 the command was wrong; 3 the server cannot be reached, is
 not ready, or is no Cliplane server; 130 interrupted.
@@ -19,8 +19,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from cliplane_client import segments_command
 from cliplane_client.address import BASE_VARIABLE, DEFAULT_BASE, KEY_VARIABLE
-from cliplane_client.client import Client, ServerPath
+from cliplane_client.bodies import ServerPath
+from cliplane_client.client import Client
 from cliplane_client.display import Answers, Outcome, complain, console, progress_bars, show_models
 from cliplane_client.errors import (
     CannotConnect,
@@ -81,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         parents=[_connection()],
     )
     parser.set_defaults(base=None, key=None, header=[], ca=None, timeout=120.0, retries=5)
-    commands = parser.add_subparsers(required=True, metavar="classify | models | health")
+    commands = parser.add_subparsers(required=True, metavar="classify | segments | models | health")
 
     classify = commands.add_parser("classify", help="videos in, labels out", parents=[_connection()])
     classify.add_argument("videos", nargs="+", help="files, quoted patterns, or - for standard input")
@@ -98,6 +100,10 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", **_form("json"), help="the server's answers, one a line")
     form.add_argument("--csv", **_form("csv"), help="file, rank, label, score, warnings")
     classify.set_defaults(command=_classify, form="table")
+
+    segments = commands.add_parser("segments", help="from when to when labels hold", parents=[_connection()])
+    segments_command.arguments(segments)
+    segments.set_defaults(command=segments_command.run)
 
     models = commands.add_parser("models", help="what the server offers", parents=[_connection()])
     models.add_argument("--json", **_form("json"))

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 import math
 import re
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import httpx
 
 from cliplane_client import results
 from cliplane_client.address import base_url, request_headers, shown, trust
+from cliplane_client.bodies import Source, async_opened, chunks, headers, opened
 from cliplane_client.errors import CannotConnect, NoAnswer, NotReady
-from cliplane_client.responses import Bounds, Event, EventReader, body_of, problem_of, translated
+from cliplane_client.responses import (
+    CLASSIFY,
+    SEGMENTS,
+    Bounds,
+    Event,
+    EventReader,
+    Kind,
+    body_of,
+    problem_of,
+    translated,
+)
+from cliplane_client.segments import Segments, Windows, query_of, segments_of
 
-CHUNK_BYTES = 256 * 1024
 PROBE_BYTES = 512 * 1024
 PROBES = 3
 LONG_PROBE_S = 0.2
@@ -30,16 +38,6 @@ MAX_PAUSE_S = 60.0
 """Longest wait for a server that is busy. One that wishes more is not waited for: its error says how much."""
 
 _STREAM = {"Accept": "text/event-stream"}
-
-
-@dataclass(frozen=True, slots=True)
-class ServerPath:
-    """A video that the server has: a path beneath its MEDIA_ROOT. Nothing is uploaded."""
-
-    path: str
-
-
-Source = Path | str | bytes | ServerPath
 
 
 class Options(TypedDict, total=False):
@@ -137,20 +135,42 @@ class Client(_Shared):
         self, source: Source, *, sent: Callable[[int], None] = lambda _: None, **asked: Unpack[Asked]
     ) -> Iterator[Event]:
         """The same, step by step, while it happens. `sent` is told how many bytes are on their way so far."""
-        query = _query(asked)
+        return self._stream(CLASSIFY, _query(asked), source, sent)
+
+    def segments(self, source: Source, **windows: Unpack[Windows]) -> Segments:
+        """From when to when labels hold in a video, however long: a path, or its bytes. Raises as `classify`.
+
+        `timeout_s` is for each step: the whole may last as long as it goes on.
+        """
+        (last,) = deque(self.stream_segments(source, **windows), maxlen=1)
+        return segments_of(last.data)
+
+    def stream_segments(
+        self, source: Source, sent: Callable[[int], None] = lambda _: None, **windows: Unpack[Windows]
+    ) -> Iterator[Event]:
+        """The same, step by step, while it happens: windows in the order of time, and segments as they close."""
+        return self._stream(SEGMENTS, query_of(windows), source, sent)
+
+    def _stream(
+        self, kind: Kind, query: dict[str, str], source: Source, sent: Callable[[int], None]
+    ) -> Iterator[Event]:
         for attempt in range(self.retries + 1):
             try:
-                with translated(), _open(source) as body:
+                with translated(), opened(source) as body:
                     request = self._http.build_request(
-                        "POST", "/v1/classify", params=query, content=_chunks(body, sent), headers=_headers(source)
+                        "POST", kind.path, params=query, content=chunks(body, sent), headers=_headers(source)
                     )
                     response = self._http.send(request, stream=True)
                     try:
                         if response.status_code != 200:
                             raise problem_of(response, self._read(response))
-                        bounds, reader = Bounds(response, self._timeout_s), EventReader(response)
+                        bounds = Bounds(response, self._timeout_s, kind.max_bytes)
+                        reader = EventReader(response, kind.types)
                         for chunk in response.iter_raw():
-                            yield from reader.feed(bounds.taken(chunk))
+                            for event in reader.feed(bounds.taken(chunk)):
+                                yield event
+                                if kind.is_long:
+                                    bounds.goes_on()
                         reader.end()
                     finally:
                         response.close()
@@ -232,22 +252,41 @@ class AsyncClient(_Shared):
 
     async def stream(self, source: Source, **asked: Unpack[Asked]) -> AsyncIterator[Event]:
         """As `Client.stream`."""
-        query = _query(asked)
+        async for event in self._stream(CLASSIFY, _query(asked), source):
+            yield event
+
+    async def segments(self, source: Source, **windows: Unpack[Windows]) -> Segments:
+        """As `Client.segments`."""
+        last: Event | None = None
+        async for event in self.stream_segments(source, **windows):
+            last = event
+        assert last is not None
+        return segments_of(last.data)
+
+    async def stream_segments(self, source: Source, **windows: Unpack[Windows]) -> AsyncIterator[Event]:
+        """As `Client.stream_segments`."""
+        async for event in self._stream(SEGMENTS, query_of(windows), source):
+            yield event
+
+    async def _stream(self, kind: Kind, query: dict[str, str], source: Source) -> AsyncIterator[Event]:
         for attempt in range(self.retries + 1):
             try:
                 with translated():
-                    async with _async_open(source) as body:
+                    async with async_opened(source) as body:
                         request = self._http.build_request(
-                            "POST", "/v1/classify", params=query, content=body, headers=_headers(source)
+                            "POST", kind.path, params=query, content=body, headers=_headers(source)
                         )
                         response = await self._http.send(request, stream=True)
                         try:
                             if response.status_code != 200:
                                 raise problem_of(response, await self._read(response))
-                            bounds, reader = Bounds(response, self._timeout_s), EventReader(response)
+                            bounds = Bounds(response, self._timeout_s, kind.max_bytes)
+                            reader = EventReader(response, kind.types)
                             async for chunk in response.aiter_raw():
                                 for event in reader.feed(bounds.taken(chunk)):
                                     yield event
+                                    if kind.is_long:
+                                        bounds.goes_on()
                             reader.end()
                         finally:
                             await response.aclose()
@@ -284,34 +323,4 @@ def _query(asked: Asked) -> dict[str, str]:
 
 
 def _headers(source: Source) -> dict[str, str]:
-    if isinstance(source, ServerPath):
-        return {**_STREAM, "Content-Type": "application/json", "Content-Length": str(len(_named(source)))}
-    size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
-    return {**_STREAM, "Content-Type": "application/octet-stream", "Content-Length": str(size)}
-
-
-def _open(source: Source) -> BinaryIO:
-    if isinstance(source, ServerPath):
-        return io.BytesIO(_named(source))
-    return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
-
-
-def _named(source: ServerPath) -> bytes:
-    return json.dumps({"path": source.path}).encode()
-
-
-def _chunks(body: BinaryIO, sent: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
-    while chunk := body.read(CHUNK_BYTES):
-        yield chunk
-        sent(body.tell())  # asked for the next one: this one is gone
-
-
-@asynccontextmanager
-async def _async_open(source: Source) -> AsyncIterator[AsyncIterator[bytes]]:
-    with _open(source) as body:
-
-        async def chunks() -> AsyncIterator[bytes]:
-            for chunk in _chunks(body):
-                yield chunk
-
-        yield chunks()
+    return {**_STREAM, **headers(source)}

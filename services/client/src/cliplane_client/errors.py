@@ -175,6 +175,12 @@ class Busy(NotReady):
     type = "busy"
 
 
+class NoLaneForLong(NotReady):
+    """As many long requests as may are here: one lane stays for the others."""
+
+    type = "long-requests-full"
+
+
 class Starting(NotReady):
     """The lanes are not there yet, or start anew."""
 

@@ -14,17 +14,38 @@ import httpx
 
 from cliplane_client.errors import CannotConnect, InvalidResponse, NoAnswer, Problem, problem
 from cliplane_client.results import FileWarning, Result, Video, View, convert, decoded
+from cliplane_client.segments import Segment, Segments, Window
 from cliplane_client.text import clean
 
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 """Largest answer that is read: some hundred views with all labels of a large model."""
 
-_TYPES = {"video": Video, "warning": FileWarning, "view": View, "result": Result}
+MAX_SEGMENTS_BYTES = 64 * 1024 * 1024
+"""The same for a long video: twenty thousand windows and as many segments, twice."""
+
+
+class Kind(NamedTuple):
+    """What is asked for, and which events may answer it. `is_long`: it may last while its events go on."""
+
+    path: str
+    types: dict[str, type]
+    max_bytes: int
+    is_long: bool
+
+
+_ALWAYS: dict[str, type] = {"video": Video, "warning": FileWarning}
+CLASSIFY = Kind("/v1/classify", {**_ALWAYS, "view": View, "result": Result}, MAX_RESPONSE_BYTES, is_long=False)
+SEGMENTS = Kind(
+    "/v1/segments",
+    {**_ALWAYS, "window": Window, "segment": Segment, "result": Segments},
+    MAX_SEGMENTS_BYTES,
+    is_long=True,
+)
 
 
 class Event(NamedTuple):
     """One step of an answer: "video", "warning" where something is doubtful, "view" (one each), then "result"; data as
-    in the HTTP contract.
+    in the HTTP contract. Of segments: "window" instead of "view", and "segment".
 
     Where a request had to be repeated in the middle of its answer, the steps begin again with "video".
     """
@@ -52,11 +73,12 @@ class Bounds:
     """How much of one answer is taken, and for how long. httpx's own limit is for each read: a server that sends a byte
     now and then would never reach it."""
 
-    def __init__(self, response: httpx.Response, timeout_s: float) -> None:
+    def __init__(self, response: httpx.Response, timeout_s: float, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
         """Raises:
         InvalidResponse: the body is compressed, which was not asked for: a few bytes of it could fill the memory.
         """
-        self._left, self._deadline = MAX_RESPONSE_BYTES, time.monotonic() + timeout_s
+        self._max_bytes, self._timeout_s = max_bytes, timeout_s
+        self._left, self._deadline = max_bytes, time.monotonic() + timeout_s
         if response.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
             raise InvalidResponse("the answer is compressed, which was not asked for")
 
@@ -68,19 +90,26 @@ class Bounds:
         """
         self._left -= len(chunk)
         if self._left < 0:
-            raise InvalidResponse(f"the answer is larger than {MAX_RESPONSE_BYTES} bytes")
+            raise InvalidResponse(f"the answer is larger than {self._max_bytes} bytes")
         if time.monotonic() > self._deadline:
             raise NoAnswer("the server took longer than this client waits")
         return chunk
+
+    def goes_on(self) -> None:
+        """A whole event has come: of an answer that may last, the time begins anew."""
+        self._deadline = time.monotonic() + self._timeout_s
 
 
 class EventReader:
     """Server-sent events (HTML Living Standard, 9.2) out of an answer's bytes, as they come."""
 
-    def __init__(self, response: httpx.Response) -> None:
-        """Raises:
-        InvalidResponse: the answer has no events.
+    def __init__(self, response: httpx.Response, types: dict[str, type]) -> None:
+        """`types`: of the events' data, by name.
+
+        Raises:
+            InvalidResponse: the answer has no events.
         """
+        self._types = types
         if not response.headers.get("content-type", "").startswith("text/event-stream"):
             raise InvalidResponse("what answers there is no Cliplane server")
         self._name = ""
@@ -119,9 +148,9 @@ class EventReader:
         body = decoded(value)
         if self._name == "error":
             raise problem(_status_of(body), body)
-        if self._name not in _TYPES:
+        if self._name not in self._types:
             return None
-        convert(body, _TYPES[self._name])
+        convert(body, self._types[self._name])
         self._has_result = self._name == "result"
         return Event(self._name, body)
 

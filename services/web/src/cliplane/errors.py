@@ -98,6 +98,11 @@ class NotReady(CliplaneError):
     retry_after_s = 2
 
 
+class NoLaneForLong(CliplaneError):
+    status, type, title = 503, "long-requests-full", "No lane is free for a long request"
+    retry_after_s = 30
+
+
 class SpoolFilling(NotReady):
     type, title = "spool-filling", "The spool has no room for an upload of each lane"
 

@@ -8,6 +8,7 @@ field's value have limits, and nothing else in a body is looked at.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from mmap import mmap
 from typing import NamedTuple
 
@@ -17,9 +18,6 @@ from cliplane.errors import BadBody
 from cliplane.media import Span
 
 FILE_FIELD = "video"
-FIELDS = ("model", "views", "top", "min_score")
-"""Read beside the file, each at most once; fields of other names are passed over."""
-
 MAX_PARTS = 16
 MAX_HEADER_BYTES = 4096
 """Of one part."""
@@ -32,14 +30,15 @@ _PLAIN_ENCODINGS = ("", "binary", "8bit", "7bit")
 
 
 class Form(NamedTuple):
-    """Where the file is, and the values of those of `FIELDS` that are there."""
+    """Where the file is, and the values of the fields that were asked for and are there."""
 
     file: Span
     fields: dict[str, str]
 
 
-def read_form(body: mmap | bytes, content_type: str) -> Form:
-    """The parts of a form with one file field `video`.
+def read_form(body: mmap | bytes, content_type: str, names: Collection[str]) -> Form:
+    """The parts of a form with one file field `video`, and of the fields of these names, each at most once; others are
+    passed over.
 
     Raises:
         BadBody: it is not well-formed, over a limit, or has not exactly one such field.
@@ -56,7 +55,7 @@ def read_form(body: mmap | bytes, content_type: str) -> Form:
             raise BadBody(f"more than one field {name!r}")
         if name == FILE_FIELD:
             file = span
-        elif name not in FIELDS:
+        elif name not in names:
             continue
         elif span.end - span.start > MAX_VALUE_BYTES:
             raise BadBody(f"the field {name!r} is longer than {MAX_VALUE_BYTES} bytes")

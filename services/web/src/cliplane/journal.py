@@ -9,12 +9,12 @@ from typing import Any
 import structlog
 
 from cliplane import metrics
-from cliplane.classification import Event, Job
 from cliplane.errors import ClientGone, CliplaneError
+from cliplane.run import Event, Request
 
 log = structlog.get_logger()
 
-CLASSIFIED = "classified"
+CLASSIFIED, SEGMENTED = "classified", "segmented"
 
 CLIENT_GONE = "client-gone"
 """The outcome of a request whose client has left."""
@@ -40,7 +40,7 @@ def refusals(key: str) -> Iterator[None]:
         raise
 
 
-def recorded(events: Generator[Event], job: Job, is_model: Callable[[str], bool]) -> Generator[Event]:
+def recorded(events: Generator[Event], job: Request, is_model: Callable[[str], bool]) -> Generator[Event]:
     """The same events; writes down the result, the error, or that the client left.
 
     `is_model`: whether there is a model of that name. Any other is the client's to choose, and may not become a label.
@@ -50,8 +50,8 @@ def recorded(events: Generator[Event], job: Job, is_model: Callable[[str], bool]
         with closing(events):  # a client that leaves ends the work now, not when the garbage is collected
             for event in events:
                 if event.name == "result":
-                    outcome = CLASSIFIED
-                    _classified(event.data)
+                    outcome = SEGMENTED if "segments" in event.data else CLASSIFIED
+                    _answered(outcome, event.data)
                 yield event
     except CliplaneError as error:
         outcome = error.type
@@ -67,27 +67,29 @@ def recorded(events: Generator[Event], job: Job, is_model: Callable[[str], bool]
         metrics.REQUESTS.labels(job.model if is_model(job.model) else "", outcome).inc()
         if outcome == CLIENT_GONE:
             log.warning("failed", model=job.model, error=CLIENT_GONE)
-        elif outcome != CLASSIFIED:
+        elif outcome not in (CLASSIFIED, SEGMENTED):
             metrics.PROBLEMS.labels(outcome, job.key).inc()
 
 
-def _classified(result: dict[str, Any]) -> None:
+def _answered(outcome: str, result: dict[str, Any]) -> None:
     timing = result["timing_ms"]
-    for stage, ms in timing.items():
-        metrics.STAGE_SECONDS.labels(stage).observe(ms / 1000)
+    if outcome == CLASSIFIED:  # how long segments take is their video's length
+        for stage, ms in timing.items():
+            metrics.STAGE_SECONDS.labels(stage).observe(ms / 1000)
+    views = len(result["views"]) if outcome == CLASSIFIED else result["windows"]
     metrics.HANDOFFS.labels(result["handoff"]).inc()
-    metrics.VIEWS.labels(result["model"]).inc(len(result["views"]))
+    metrics.VIEWS.labels(result["model"]).inc(views)
     if "auto" in result:
         metrics.VIEWS_SAVED.labels(result["model"]).inc(result["auto"]["planned"] - result["auto"]["used"])
     warnings = [warning["type"] for warning in result["warnings"]]
     for type_ in warnings:
         metrics.WARNINGS.labels(type_).inc()
     log.info(
-        "classified",
+        outcome,
         model=result["model"],
         version=result["version"],
         handoff=result["handoff"],
-        views=len(result["views"]),
+        views=views,
         container=result["video"]["container"],
         warnings=warnings,
         le=metrics.bucket(timing["total"] / 1000),  # from a slow bucket of the histogram to its requests

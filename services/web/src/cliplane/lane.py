@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import structlog
@@ -44,6 +45,8 @@ class Lane:
         self.triton = triton
         # Lives as long as the lane, not as a request: a late answer must not write to a file of another's number.
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.tell_alive: Callable[[], None] = lambda: None
+        """For a request that lasts: gunicorn ends a worker that it has not heard of for a while (gunicorn.conf.py)."""
         self._generation = 0
         self._registered = False
         self._handoff_failed_at: float | None = None

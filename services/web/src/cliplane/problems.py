@@ -10,8 +10,8 @@ import structlog
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
-from cliplane.classification import Event
 from cliplane.errors import BodyTooLarge, ClientGone, CliplaneError, MethodNotAllowed, NotFound
+from cliplane.run import Event
 
 log = structlog.get_logger()
 

@@ -8,9 +8,10 @@ import os
 import re
 import select
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Mapping
 from itertools import chain
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import msgspec
 from flask import Blueprint, Request, Response, current_app, g, jsonify, request
@@ -20,10 +21,12 @@ from cliplane import journal, problems
 from cliplane.classification import AUTO, Job
 from cliplane.classification import classify as classify_with
 from cliplane.errors import BadBody, BadQuery, ClientGone, EncodedBody, UnknownModel
-from cliplane.forms import FIELDS, read_form
+from cliplane.forms import read_form
 from cliplane.lane import Lane
 from cliplane.media import HEAD_BYTES, Span, sniff
 from cliplane.media_root import open_media
+from cliplane.run import Event
+from cliplane.segmentation import MAX_S, MIN_S, STRIDE_S, SegmentsJob, segment
 from cliplane.settings import Settings
 from cliplane.spool import open_upload
 
@@ -33,10 +36,14 @@ MAX_JSON_BYTES = 32 * 1024
 """A path of the most bytes, each of them escaped."""
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_NAMES = f"{', '.join(FIELDS[:-1])} and {FIELDS[-1]}"
 _NUMBER = re.compile(r"-?([0-9]{1,32}(\.[0-9]{0,32})?|\.[0-9]{1,32})([eE][+-]?[0-9]{1,3})?", re.ASCII)
 """As JSON has it; `float` alone takes more."""
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip (RFC 1952), zstd (RFC 8878)
+
+
+CLASSIFY_FIELDS = ("model", "views", "top", "min_score")
+SEGMENTS_FIELDS = ("model", "stride_s", "window_s", "threshold", "min_s")
+"""Parameters of the query, or fields of a form."""
 
 
 @blueprint.post("/v1/classify")
@@ -44,17 +51,28 @@ def classify() -> Response:
     lane: Lane = current_app.extensions["lane"]
     with journal.refusals(_key(request)):
         job = read_job(request, current_app.extensions["settings"], time.monotonic())
-    events = journal.recorded(classify_with(lane, job), job, lane.triton.knows)
+    return _answer(journal.recorded(classify_with(lane, job), job, lane.triton.knows), job.request_id)
+
+
+@blueprint.post("/v1/segments")
+def segments() -> Response:
+    lane: Lane = current_app.extensions["lane"]
+    with journal.refusals(_key(request)):
+        job = read_segments_job(request, current_app.extensions["settings"], time.monotonic())
+    return _answer(journal.recorded(segment(lane, job), job, lane.triton.knows), job.request_id)
+
+
+def _answer(events: Generator[Event], request_id: str) -> Response:
     # The first event shows that the file can be read: until then an error has a status of its own.
     first = next(events)
     if request.accept_mimetypes.best_match(["application/json", "text/event-stream"]) == "text/event-stream":
-        stream = problems.event_stream(chain([first], events), job.request_id)
+        stream = problems.event_stream(chain([first], events), request_id)
         response = Response(stream, mimetype="text/event-stream")
         response.call_on_close(events.close)  # a client that leaves ends the work
         response.headers["X-Accel-Buffering"] = "no"
         response.headers["Cache-Control"] = "no-store"
         return response
-    *_, last = events
+    (last,) = deque(events, maxlen=1)  # of an hour's events none is kept
     return jsonify(last.data)
 
 
@@ -74,32 +92,52 @@ def read_job(upload: Request, settings: Settings, began: float) -> Job:
         ClientGone: the client has left while its request waited for a lane.
     """
     client = _client(upload)
+    body, chosen = _read(upload, settings, CLASSIFY_FIELDS, _choices)
+    return Job(**chosen._asdict(), **_shared(upload, body), client=client, began=began)
+
+
+def read_segments_job(upload: Request, settings: Settings, began: float) -> SegmentsJob:
+    """As `read_job`, and raises as it does."""
+    client = _client(upload)
+    body, chosen = _read(upload, settings, SEGMENTS_FIELDS, _segments_choices)
+    return SegmentsJob(**chosen._asdict(), **_shared(upload, body), client=client, began=began)
+
+
+def _shared(upload: Request, body: _Body) -> dict[str, Any]:
+    """What all jobs have."""
+    return {
+        "path": body.path,
+        "span": body.span,
+        "container": body.container,
+        "request_id": g.request_id,
+        "spool_ms": _spool_ms(upload),
+        "open_file": body.open_file,
+        "key": _key(upload),
+    }
+
+
+def _read[Choices](
+    upload: Request,
+    settings: Settings,
+    fields: Collection[str],
+    choices: Callable[[Mapping[str, str], Settings], Choices],
+) -> tuple[_Body, Choices]:
+    """What the body is, and what the query and a form ask for."""
     query = {}
     for name, values in upload.args.lists():
-        if name not in FIELDS:
-            raise BadQuery(f"there is no parameter {name!r}; there are {_NAMES}")
+        if name not in fields:
+            *others, last = fields
+            raise BadQuery(f"there is no parameter {name!r}; there are {', '.join(others)} and {last}")
         if len(values) != 1:
             raise BadQuery(f"{name} is given more than once")
         query[name] = values[0]
-    _choices(query, settings)  # before the body: it may be long
+    choices(query, settings)  # before the body: it may be long
     path = upload.headers.get("X-Spool-Path", "")
-    body = _look_into(path, upload.headers, settings.containers.split(","))
+    body = _look_into(path, upload.headers, settings.containers.split(","), fields)
     for name in query.keys() & body.fields.keys():
         if query[name] != body.fields[name]:
             raise BadQuery(f"{name} is one thing in the query and another in the form")
-    chosen = _choices(query | body.fields, settings)
-    return Job(
-        path=body.path,
-        span=body.span,
-        container=body.container,
-        **chosen._asdict(),
-        request_id=g.request_id,
-        spool_ms=_spool_ms(upload),
-        client=client,
-        began=began,
-        open_file=body.open_file,
-        key=_key(upload),
-    )
+    return body, choices(query | body.fields, settings)
 
 
 def _key(upload: Request) -> str:
@@ -127,11 +165,36 @@ class _Choices(NamedTuple):
 
 
 def _choices(asked: Mapping[str, str], settings: Settings) -> _Choices:
+    model = _model(asked, settings)
+    views = AUTO if asked.get("views") == AUTO else _whole_number(asked, "views", settings.max_views)
+    return _Choices(model, views, _whole_number(asked, "top", 1000), _number(asked, "min_score", 0, 1))
+
+
+class _SegmentsChoices(NamedTuple):
+    """The same of `SegmentsJob`."""
+
+    model: str
+    stride_s: float
+    window_s: float | None
+    threshold: float | None
+    min_s: float
+
+
+def _segments_choices(asked: Mapping[str, str], settings: Settings) -> _SegmentsChoices:
+    return _SegmentsChoices(
+        _model(asked, settings),
+        _number(asked, "stride_s", 0.01, MAX_S) or STRIDE_S,
+        _number(asked, "window_s", 0.01, MAX_S),
+        _number(asked, "threshold", 0.01, 1),
+        _number(asked, "min_s", 0, MAX_S) or MIN_S,
+    )
+
+
+def _model(asked: Mapping[str, str], settings: Settings) -> str:
     model = asked.get("model", settings.default_model)
     if not _MODEL_NAME.fullmatch(model):
         raise UnknownModel("a model's name is letters, digits, _ . and -")
-    views = AUTO if asked.get("views") == AUTO else _whole_number(asked, "views", settings.max_views)
-    return _Choices(model, views, _whole_number(asked, "top", 1000), _score(asked))
+    return model
 
 
 def _spool_ms(upload: Request) -> float:
@@ -147,12 +210,12 @@ def _whole_number(asked: Mapping[str, str], name: str, max_value: int) -> int | 
     return int(text)
 
 
-def _score(asked: Mapping[str, str]) -> float | None:
-    text = asked.get("min_score")
+def _number(asked: Mapping[str, str], name: str, min_value: float, max_value: float) -> float | None:
+    text = asked.get(name)
     if text is None:
         return None
-    if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= 1:
-        raise BadQuery("min_score: a number from 0 to 1, such as 0.25")
+    if not _NUMBER.fullmatch(text) or not min_value <= float(text) <= max_value:
+        raise BadQuery(f"{name}: a number from {min_value:g} to {max_value:g}, such as 0.25")
     return float(text)
 
 
@@ -170,7 +233,7 @@ class _Body(NamedTuple):
     fields: dict[str, str]
 
 
-def _look_into(path: str, headers: Headers, containers: list[str]) -> _Body:
+def _look_into(path: str, headers: Headers, containers: list[str], fields: Collection[str]) -> _Body:
     """The file that has the video, where in it, its container, and what a form says beside it."""
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
@@ -186,9 +249,9 @@ def _look_into(path: str, headers: Headers, containers: list[str]) -> _Body:
         if not content_type.lower().startswith("multipart/form-data"):
             return _Body(path, open_upload, None, _container(file.read(HEAD_BYTES), containers), {})
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as body:
-            span, fields = read_form(body, content_type)
+            span, values = read_form(body, content_type, fields)
             head = body[span.start : min(span.start + HEAD_BYTES, span.end)]
-            return _Body(path, open_upload, span, _container(head, containers), fields)
+            return _Body(path, open_upload, span, _container(head, containers), values)
 
 
 def _named(document: bytes, containers: list[str]) -> _Body:

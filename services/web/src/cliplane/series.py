@@ -8,7 +8,7 @@ from typing import get_args
 
 from cliplane import errors, metrics
 from cliplane.decoder.wire import DoubtKind
-from cliplane.journal import CLASSIFIED, CLIENT_GONE
+from cliplane.journal import CLASSIFIED, CLIENT_GONE, SEGMENTED
 from cliplane.refusals import OUTCOMES
 from cliplane.settings import Settings
 
@@ -33,7 +33,8 @@ def begin(settings: Settings, version: str) -> None:
         metrics.PROBLEMS.labels(type_, "")
     metrics.REQUESTS.labels("", CLIENT_GONE)
     model = settings.default_model  # of the others the first request is the first sample
-    metrics.REQUESTS.labels(model, CLASSIFIED)
+    for outcome in (CLASSIFIED, SEGMENTED):
+        metrics.REQUESTS.labels(model, outcome)
     metrics.VIEWS.labels(model)
     metrics.VIEWS_SAVED.labels(model)
     for handoff in ("system_shm", "grpc"):

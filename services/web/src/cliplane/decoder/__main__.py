@@ -25,8 +25,10 @@ import numpy.typing as npt
 from cliplane.decoder import sandbox, wire
 from cliplane.decoder.container import SHORTAGES, silence
 from cliplane.decoder.doubts import DAMAGED, left_out
+from cliplane.decoder.effort import check_damage, effort
 from cliplane.decoder.reader import Opener, load_reader
 from cliplane.decoder.video import Reader, VideoInfo
+from cliplane.decoder.window_writer import plan, write_windows
 from cliplane.errors import CliplaneError, DecoderOutOfMemory, DecoderOutOfThreads, UndecodableVideo
 from cliplane.sampling import View, coarse_to_fine, crop_offset, plan_views, scaled_size
 
@@ -34,7 +36,12 @@ _SOCKET, _ERRORS = 0, 2
 
 
 def decode(
-    open_reader: Opener, job: wire.Job, file: int, memory: npt.NDArray[np.uint8], is_stopped: Callable[[], bool]
+    open_reader: Opener,
+    job: wire.Job,
+    file: int,
+    memory: npt.NDArray[np.uint8],
+    is_stopped: Callable[[], bool],
+    has_credit: Callable[[int], bool] = lambda window: True,
 ) -> Iterator[wire.Report]:
     """Write the views of one job into `memory` (the region's bytes); yields the reports.
 
@@ -42,6 +49,12 @@ def decode(
     """
     video = open_reader(file, job.span, job.limits, job.threads, job.sampling.frame_rate, job.sampling.pixels)
     try:
+        if job.sliding is not None:
+            windows = plan(video, job, job.sliding)
+            yield wire.Video(windows.count, _facts(video.info))
+            yield from video.doubts
+            yield from write_windows(video, windows, job, memory, slots=job.sliding.slots, has_credit=has_credit)
+            return
         views = plan_views(video.info.frame_count, job.sampling)
         yield wire.Video(len(views), _facts(video.info))
         yield from video.doubts
@@ -93,7 +106,7 @@ def _write_views(
             x, y = crop_offset(width, height, views[k], sampling)
             region[k, t] = frame[y : y + sampling.crop_height, x : x + sampling.crop_width]
             missing[k] -= 1
-        _check_damage(video, len(shown), job.limits.max_damage)
+        check_damage(video, len(shown), job.limits.max_damage)
         while complete < len(views) and missing[complete] == 0:
             frames = views[complete].frames
             start_s, end_s = (round(n / video.info.frame_rate, 3) for n in (frames[0], frames[-1] + 1))
@@ -107,7 +120,7 @@ def _write_views(
                 if written != complete:
                     region[written] = region[complete]
                 written += 1
-                yield wire.View(names[complete], start_s, end_s, _effort(video, len(shown)))
+                yield wire.View(names[complete], start_s, end_s, effort(video, len(shown)))
             complete += 1
         if is_stopped():
             break
@@ -115,17 +128,7 @@ def _write_views(
         yield DAMAGED
     if complete and not written:
         raise UndecodableVideo("no frame that a view needs can be decoded")
-    yield wire.End(_effort(video, len(shown)))
-
-
-def _check_damage(video: Reader, needed: int, max_part: float) -> None:
-    if len(video.lost) > max_part * needed:
-        detail = f"at least {len(video.lost)} of the {needed} frames that views need are damaged"
-        raise UndecodableVideo(f"{detail}; CLIPLANE_MAX_DAMAGE={max_part:g}")
-
-
-def _effort(video: Reader, needed: int) -> wire.Effort:
-    return wire.Effort(video.decoded, round(len(video.lost) / needed, 3))
+    yield wire.End(effort(video, len(shown)))
 
 
 def _report(report: wire.Report) -> None:
@@ -136,11 +139,33 @@ def _has_input() -> bool:
     return bool(select.select([_SOCKET], [], [], 0)[0])
 
 
-def _run(open_reader: Opener, job: wire.Job, file: int, memory: npt.NDArray[np.uint8]) -> None:
+class _Credit:
+    """How far the region's ring may be written, as the lane says in the middle of a job."""
+
+    def __init__(self, orders: socket.socket, sliding: wire.Sliding, cpu_s: float) -> None:
+        self._orders, self._cpu_s = orders, cpu_s
+        self._windows = sliding.slots
+        self._is_stopped = False
+
+    def reaches(self, window: int) -> bool:
+        """Waits until this window's slot may be written; False: the job is stopped."""
+        while not self._is_stopped and (window >= self._windows or _has_input()):
+            packet = self._orders.recvmsg(wire.PACKET_BYTES)[0]  # the walls have no recvfrom
+            order = wire.read_order(packet) if packet else wire.Stop()
+            if isinstance(order, wire.Credit):
+                self._windows = order.windows
+                sandbox.limit_cpu(self._cpu_s)  # the job goes on, however long it is
+            else:
+                self._is_stopped = True
+        return not self._is_stopped
+
+
+def _run(open_reader: Opener, job: wire.Job, file: int, memory: npt.NDArray[np.uint8], orders: socket.socket) -> None:
     """One job and its reports."""
     sandbox.limit_cpu(job.cpu_s)
+    more = {} if job.sliding is None else {"has_credit": _Credit(orders, job.sliding, job.cpu_s).reaches}
     try:
-        for report in decode(open_reader, job, file, memory, is_stopped=_has_input):
+        for report in decode(open_reader, job, file, memory, is_stopped=_has_input, **more):
             _report(report)
     except Exception as exc:
         _report(_fault(exc))
@@ -190,7 +215,7 @@ def main() -> None:
             return
         order = wire.read_order(packet)
         if isinstance(order, wire.Job):  # a stop ended the job before it, or came too late for it
-            _run(open_reader, order, files[0], memory)
+            _run(open_reader, order, files[0], memory, orders)
             # PyAV's containers and streams hold one another: until the next collection, so would they FFmpeg's threads
             # and their frames.
             gc.collect()

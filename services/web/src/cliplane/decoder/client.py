@@ -63,7 +63,26 @@ class Decoder:
             self.busy = True
             self._oom_kills = memory.oom_kills()
             self._transcript = wire.Transcript(job)
-            self._send(job, file.fileno())
+            try:
+                socket.send_fds(self._socket, [wire.encode(job)], [file.fileno()])
+            except OSError as exc:
+                raise DecoderCrashed("it was not there") from exc
+
+    def give_credit(self, windows: int) -> None:
+        """The slots of all windows below this may be written.
+
+        Raises:
+            DecoderCrashed: it has not read what it was told long ago.
+        """
+        try:
+            self._socket.send(wire.encode(wire.Credit(windows)), socket.MSG_DONTWAIT)
+        except BlockingIOError as exc:  # one that waits for credit has read all that it had
+            self.kill()
+            raise DecoderCrashed("it does not take its orders") from exc
+        except OSError:
+            return  # it is dead: of what, `report` says
+        if self._transcript is not None:
+            self._transcript.credit(windows)
 
     def stop(self) -> None:
         """End the job under way after the frame in hand, without waiting; then `settle`.
@@ -71,7 +90,10 @@ class Decoder:
         Raises:
             DecoderCrashed: it is dead.
         """
-        self._send(wire.Stop())
+        try:
+            self._socket.send(wire.encode(wire.Stop()), socket.MSG_DONTWAIT)
+        except OSError as exc:
+            raise DecoderCrashed("it was not there, or does not take its orders") from exc
         if self._transcript is not None:
             self._transcript.stop()
         self.busy, self._stopping = False, True
@@ -151,9 +173,3 @@ class Decoder:
         if -code == signal.SIGKILL and memory.oom_kills() > self._oom_kills:
             return DecoderOutOfMemory("the container's limit of memory")
         return DecoderCrashed(f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}")
-
-    def _send(self, order: wire.Order, *files: int) -> None:
-        try:
-            socket.send_fds(self._socket, [wire.encode(order)], files)
-        except OSError as exc:
-            raise DecoderCrashed("it was not there") from exc

@@ -45,7 +45,7 @@ class Pictures:
         self._read = 0  # packets since the start of the file, where they have no times
         self.position = -math.inf  # time of the picture that came last
         self.count = 0
-        self.lost: list[int] = []
+        self.lost: list[int] = []  # ascending
 
     def need(self, times: list[float | None]) -> None:
         """From now on pictures at other times may be left out, where no needed one depends on them. None: the time of a
@@ -70,6 +70,11 @@ class Pictures:
         frame = next(self._decoded)
         self.position = time_of(frame)
         return frame
+
+    def has_lost(self, first: float, last: float) -> bool:
+        """Whether a lost picture's time is from `first` to `last`."""
+        place = bisect.bisect_left(self.lost, first)
+        return place < len(self.lost) and self.lost[place] <= last
 
     # Private.
 
@@ -153,7 +158,7 @@ class Pictures:
                     self._sent.append(time)
                 # The demuxer has a part of it only; or it is the last one before a join, which looks the same.
                 if packet.is_corrupt and not self._timeline.leaps:
-                    self.lost.append(time)
+                    bisect.insort(self.lost, time)
             codec.skip_frame = "DEFAULT" if time is None or self._is_needed(time) else "NONREF"
             try:
                 frames = packet.decode()
@@ -161,7 +166,7 @@ class Pictures:
                 raise
             except LIBRARY_ERRORS:
                 if time is not None:
-                    self.lost.append(time)
+                    bisect.insort(self.lost, time)
                     if in_order:
                         self._sent.remove(time)
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -79,20 +80,20 @@ class PyavReader:
             UndecodableVideo: there is no picture at all for one of them.
         """
         pictures = self._pictures
-        due = sorted(set(numbers))
-        pictures.need([self._timeline.shown_at(self._time(number)) for number in due])
+        due = _Due(numbers)
+        pictures.need([self._timeline.shown_at(self._time(number)) for number in due.all()])
         shown: VideoFrame | None = None
         since = 0  # the first number of those that may be taken since the last leap
         for number in numbers:
-            if not _is_in(due, number):  # it was passed on the way
+            if number not in due:  # it was passed on the way
                 continue
             if pictures.go_to(self._time(number)):
                 shown, since = None, number
-            while _is_in(due, number):
+            while number in due:
                 following = next(pictures, None)
                 for k in self._taken(due, since, shown, following):
                     picture = self._picture_of(k, shown, following)
-                    del due[bisect.bisect_left(due, k)]
+                    due.take(k)
                     yield k, self._scaler.scaled(picture, width, height)
                 shown = following or shown
 
@@ -112,21 +113,22 @@ class PyavReader:
         """The first number whose `_latest` is not before `time`."""
         return math.ceil((time - self._timeline.interval / 2 - self._timeline.start) / self._step)
 
-    def _taken(self, due: list[int], since: int, shown: VideoFrame | None, following: VideoFrame | None) -> list[int]:
+    def _taken(self, due: _Due, since: int, shown: VideoFrame | None, following: VideoFrame | None) -> list[int]:
         """The numbers whose picture is known, now that `following` has come behind `shown`; None: there are no more."""
-        start = bisect.bisect_left(due, since)
         if first := shown or following:
-            start = min(start, bisect.bisect_left(due, self._number_at(time_of(first))))
+            since = min(since, self._number_at(time_of(first)))
         if following is None:
-            return due[start:]
+            return list(due.since(since))
         time = time_of(following)
-        end = bisect.bisect_left(due, self._number_at(time))
-        while end < len(due):  # those that it will be shown for, as far as that is known already
-            expected = self._timeline.shown_at(self._time(due[end]))
-            if expected is None or expected > time + self._timeline.interval / 2:
-                break
-            end += 1
-        return due[start:end]
+        end = self._number_at(time)
+        taken = []
+        for number in due.since(since):
+            if number >= end:  # those that it will be shown for, as far as that is known already
+                expected = self._timeline.shown_at(self._time(number))
+                if expected is None or expected > time + self._timeline.interval / 2:
+                    break
+            taken.append(number)
+        return taken
 
     def _picture_of(self, number: int, shown: VideoFrame | None, following: VideoFrame | None) -> VideoFrame:
         """The picture that is shown at the frame's time; where it was lost the one before, or behind."""
@@ -136,14 +138,44 @@ class PyavReader:
             raise UndecodableVideo("a frame cannot be decoded")
         time, expected = time_of(picture), self._timeline.shown_at(self._time(number))
         is_other = expected is not None and abs(time - expected) > self._timeline.interval / 2
-        if is_other or picture.is_corrupt or any(time <= lost <= latest for lost in self._pictures.lost):
+        if is_other or picture.is_corrupt or self._pictures.has_lost(time, latest):
             self.lost.add(number)
         return picture
 
 
-def _is_in(ascending: list[int], number: int) -> bool:
-    place = bisect.bisect_left(ascending, number)
-    return place < len(ascending) and ascending[place] == number
+class _Due:
+    """Frame numbers that have not come yet. In the order of time each is taken from the front, at no cost however many
+    there are."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self._numbers = sorted(set(numbers))
+        self._first = 0
+
+    def __contains__(self, number: int) -> bool:
+        place = self._place(number)
+        return place < len(self._numbers) and self._numbers[place] == number
+
+    def all(self) -> Iterator[int]:
+        """All of them, ascending."""
+        return itertools.islice(self._numbers, self._first, None)
+
+    def since(self, number: int) -> Iterator[int]:
+        """Those from `number` on, ascending."""
+        place = self._place(number)
+        while place < len(self._numbers):
+            yield self._numbers[place]
+            place += 1
+
+    def take(self, number: int) -> None:
+        """It has come."""
+        place = self._place(number)
+        if place == self._first:
+            self._first += 1
+        else:
+            del self._numbers[place]
+
+    def _place(self, number: int) -> int:
+        return bisect.bisect_left(self._numbers, number, self._first)
 
 
 def _thread_count(stream: VideoStream, at_once: int) -> int:

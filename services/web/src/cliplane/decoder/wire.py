@@ -31,6 +31,9 @@ DETAIL_LENGTH = 300
 _MAX_DOUBTS = 16
 """Beside one for each view."""
 
+MAX_GAPS = 16
+"""Doubts about windows without a sound frame, one for those that follow one another; later ones are not told."""
+
 _CAN_SAY: tuple[type[CliplaneError], ...] = (
     UndecodableVideo,
     UnsupportedCodec,
@@ -47,9 +50,20 @@ Count = Annotated[int, Meta(ge=1, le=2**53)]
 Seconds = Annotated[float, Meta(ge=-1e9, le=1e9)]
 
 
+class Sliding(Struct, frozen=True):
+    """Windows over the whole video (`windows.py`) instead of views: window k into slot k mod `slots`, and only once
+    there is credit for it."""
+
+    stride_s: float
+    window_s: float | None
+    slots: int
+    max_windows: int
+    max_overlap: int
+
+
 class Job(Struct, frozen=True, tag="job"):
     """A lane's order: the views of the open file that comes with it. `threads` of the decoder may work at once, for
-    `cpu_s` in all."""
+    `cpu_s` in all; where windows slide, from each credit to the next."""
 
     span: Span | None
     sampling: Sampling
@@ -57,6 +71,14 @@ class Job(Struct, frozen=True, tag="job"):
     threads: int
     coarse_to_fine: bool
     cpu_s: float
+    sliding: Sliding | None = None
+
+
+class Credit(Struct, frozen=True, tag="credit"):
+    """A lane's order in the middle of a job: the slots of all windows below this may be written. At first those of as
+    many as there are slots."""
+
+    windows: int
 
 
 class Stop(Struct, frozen=True, tag="stop"):
@@ -146,7 +168,7 @@ class Fault(Struct, frozen=True, tag="fault"):
     where: str = ""
 
 
-Order = Job | Stop
+Order = Job | Credit | Stop
 Report = Video | Doubt | View | LeftOut | End | Fault
 
 
@@ -169,8 +191,10 @@ class Transcript:
 
     def __init__(self, job: Job) -> None:
         self._codecs = job.limits.codecs.split(",")
-        self._max_views = job.sampling.views
+        self._max_views = job.sampling.views if job.sliding is None else job.sliding.max_windows
+        self._credit = None if job.sliding is None else job.sliding.slots
         self._missing: set[int] | None = None  # views to come; None before the video
+        self._next = 0  # where windows slide, which comes in the order of time
         self._doubts = 0
         self._is_stopped = False
         self.is_over = False
@@ -178,6 +202,10 @@ class Transcript:
     def stop(self) -> None:
         """From now on the end may come before all views have."""
         self._is_stopped = True
+
+    def credit(self, windows: int) -> None:
+        """From now on the windows below this may come."""
+        self._credit = windows
 
     def read(self, packet: bytes) -> Report:
         """The report in a packet; the detail of a doubt or a fault is cleaned and cut.
@@ -195,16 +223,15 @@ class Transcript:
             case Video():
                 self._open(report)
             case View():
-                if self._missing is None or report.view not in self._missing or report.start_s > report.end_s:
+                if report.start_s > report.end_s:
                     raise Nonsense("a view out of turn")
-                self._missing.remove(report.view)
+                self._take(report.view)
             case LeftOut():
-                if self._missing is None or report.view not in self._missing:
-                    raise Nonsense("a view out of turn")
-                self._missing.remove(report.view)
+                self._take(report.view)
             case Doubt():
                 self._doubts += 1
-                if self._missing is None or self._doubts > _MAX_DOUBTS + self._max_views:
+                views = self._max_views if self._credit is None else MAX_GAPS
+                if self._missing is None or self._doubts > _MAX_DOUBTS + views:
                     raise Nonsense("a doubt out of turn")
                 report = Doubt(report.kind, _clean(report.detail))
             case End():
@@ -222,6 +249,14 @@ class Transcript:
         if self._missing is not None or video.views > self._max_views or video.facts.codec not in self._codecs:
             raise Nonsense("a video out of turn")
         self._missing = set(range(video.views))
+
+    def _take(self, view: int) -> None:
+        if self._missing is None or view not in self._missing:
+            raise Nonsense("a view out of turn")
+        if self._credit is not None and (view != self._next or view >= self._credit):
+            raise Nonsense("a window out of turn")
+        self._next += 1
+        self._missing.remove(view)
 
 
 def _clean(text: str) -> str:
