@@ -19,11 +19,11 @@ export IMAGE_TAG := $(TAG)
 BUILD = docker build -q -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
 # An image that was loaded (`docker load`) is not built anew without internet.
 BUILD_OR_HAVE = $(BUILD) || { docker image inspect cliplane-$(1):$(TAG) >/dev/null && echo "cliplane-$(1):$(TAG) is used as it is"; }
-SHELLS = .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle host/* services/triton/export/run
-PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench
+SHELLS = .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle deploy/kubernetes/rehearsal/run host/* services/triton/export/run
+PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench deploy
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up key doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend
+.PHONY: help up key doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend rehearse-pods kubernetes-rules
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -140,6 +140,13 @@ fuzz: ## ten thousand mutated videos against the tests' stack, and ten thousand 
 
 abandoned: ## twenty thousand requests of which half are given up: does Triton live on? (ABANDONED=n)
 	$(MAKE) test T=tests/integration/test_abandoned.py ARGS="-s" ABANDONED=$(or $(ABANDONED),20000)
+
+rehearse-pods: ## two pods of deploy/kubernetes by podman, rolled and killed under load, and two halves against a whole (ARGS="--requests 1000")
+	docker compose build -q
+	deploy/kubernetes/rehearsal/run $(ARGS)
+
+kubernetes-rules: ## write the Prometheus operator's rules and Grafana's dashboard from observability/
+	@$(TOOLS) python deploy/kubernetes/components/monitoring/write.py
 
 ##@ Measure
 
