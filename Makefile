@@ -19,8 +19,8 @@ export IMAGE_TAG := $(TAG)
 BUILD = docker build -q -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
 # An image that was loaded (`docker load`) is not built anew without internet.
 BUILD_OR_HAVE = $(BUILD) || { docker image inspect cliplane-$(1):$(TAG) >/dev/null && echo "cliplane-$(1):$(TAG) is used as it is"; }
-SHELLS = .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle deploy/kubernetes/rehearsal/run host/* services/triton/export/run
-PY = services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench deploy
+SHELLS = examples/batch/slurm.sh .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle deploy/kubernetes/rehearsal/run host/* services/triton/export/run
+PY = examples services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench deploy
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
 .PHONY: help up key doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend rehearse-pods kubernetes-rules

@@ -19,8 +19,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from cliplane_client import segments_command
+from cliplane_client import batch, segments_command
 from cliplane_client.address import BASE_VARIABLE, DEFAULT_BASE, KEY_VARIABLE
+from cliplane_client.batch_plan import WrongBatch
 from cliplane_client.bodies import ServerPath
 from cliplane_client.client import Client
 from cliplane_client.display import Answers, Outcome, complain, console, progress_bars, show_models
@@ -47,21 +48,25 @@ _NO_SERVER = (CannotConnect, NotReady, InvalidResponse)
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     notes = console(is_for_notes=True)
-    try:
-        client = Client(
-            args.base,
-            key=args.key,
-            headers=dict(args.header),
-            ca=args.ca,
-            timeout_s=args.timeout,
-            retries=args.retries,
+
+    def client_of(base: str | None) -> Client:
+        return Client(
+            base, key=args.key, headers=dict(args.header), ca=args.ca, timeout_s=args.timeout, retries=args.retries
         )
+
+    try:
+        client = client_of(args.base)
     except (InvalidAddress, InvalidCertificates, InvalidHeader) as error:
         complain(notes, str(error))
         return WRONG
     try:
         with client:
+            if args.command is batch.run:
+                return int(batch.run(args, notes, client_of))
             return int(args.command(client, args, notes))
+    except (WrongBatch, InvalidAddress) as error:
+        complain(notes, str(error))
+        return WRONG
     except _NO_SERVER as error:
         complain(notes, f"{client.base}: {error}")
         return NO_SERVER
@@ -83,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         parents=[_connection()],
     )
     parser.set_defaults(base=None, key=None, header=[], ca=None, timeout=120.0, retries=5)
-    commands = parser.add_subparsers(required=True, metavar="classify | segments | models | health")
+    commands = parser.add_subparsers(required=True, metavar="classify | segments | batch | models | health")
 
     classify = commands.add_parser("classify", help="videos in, labels out", parents=[_connection()])
     classify.add_argument("videos", nargs="+", help="files, quoted patterns, or - for standard input")
@@ -104,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     segments = commands.add_parser("segments", help="from when to when labels hold", parents=[_connection()])
     segments_command.arguments(segments)
     segments.set_defaults(command=segments_command.run)
+
+    batch.add_to(commands, [_connection()], _views)
 
     models = commands.add_parser("models", help="what the server offers", parents=[_connection()])
     models.add_argument("--json", **_form("json"))
