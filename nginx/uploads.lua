@@ -8,12 +8,17 @@ ffi.cdef [[
   int access(const char *path, int mode);
 ]]
 local WHOLE = tonumber("640", 8)     -- the lanes count the requests that are here by this: lane.py
+local ENOSPC, EDQUOT = 28, 122
+local CLIENT_CLOSED_REQUEST = 499    -- nginx's own, of a client that leaves
+-- A lane finds out that a client has left when it takes its request; so long, about, the request is still that client's.
+local LEFT_S = 1
 
 local uploads = {
   limits = {},       -- nginx-settings.conf sets them; bytes and seconds
   promised = 0,      -- bytes that the requests which are here hold of the spool, or may yet
   under_way = 0,     -- requests whose body is not whole
-  whole = 0,         -- those whose body is: in a lane or its queue
+  whole = 0,         -- those whose body is
+  waiting = 0,       -- those of them that are in a lane or its queue: no answer has come, and the client is there
 }
 local held = {}      -- by request: {bytes, client, is_whole}
 local of_client = {} -- requests that are here, by the key's name or the address
@@ -69,8 +74,23 @@ function uploads.admit()
   uploads.under_way, uploads.whole = uploads.under_way - 1, uploads.whole + 1
   local received = math.min(bytes, tonumber(ngx.var.request_length))
   uploads.promised, mine.bytes = uploads.promised - bytes + received, received
+  -- The kernel's queue is longer than this one: it keeps those whose clients have left until a lane takes them.
+  if uploads.waiting >= uploads.limits.lanes + uploads.limits.queue then return ngx.exec("@busy") end
+  mine.is_waiting, uploads.waiting = true, uploads.waiting + 1
   local file = ngx.req.get_body_file()
   if file then ffi.C.chmod(file, WHOLE) end
+end
+
+-- Header filter: a lane answers, and has answered whole but for an event stream, in the midst of which it works on.
+function uploads.answered()
+  local mine = held[request()]
+  local stream = (ngx.header.content_type or ""):find("text/event-stream", 1, true) == 1
+  if mine and mine.is_waiting and not stream then mine.is_waiting, uploads.waiting = false, uploads.waiting - 1 end
+end
+
+local function give_back(client)
+  local others = of_client[client] - 1
+  of_client[client] = others > 0 and others or nil
 end
 
 -- Log phase, of every request however it ended: gives back what it held.
@@ -80,8 +100,24 @@ function uploads.release()
   held[request()] = nil
   uploads.promised = uploads.promised - mine.bytes
   if mine.is_whole then uploads.whole = uploads.whole - 1 else uploads.under_way = uploads.under_way - 1 end
-  local others = of_client[mine.client] - 1
-  of_client[mine.client] = others > 0 and others or nil
+  if mine.is_waiting then uploads.waiting = uploads.waiting - 1 end
+  local has_left = mine.is_waiting and ngx.status == CLIENT_CLOSED_REQUEST
+  if not (has_left and ngx.timer.at(LEFT_S, function() give_back(mine.client) end)) then give_back(mine.client) end
+end
+
+-- Whether files cannot be written there for another reason than that no space is left. Asked after a failure alone.
+function uploads.is_broken(folder)
+  local path = folder .. "/probe"
+  local file, _, code = io.open(path, "w")
+  if file then
+    local written
+    written, _, code = file:write(("\0"):rep(65536))
+    if written then written, _, code = file:flush() end
+    file:close()
+    os.remove(path)
+    if written then return false end
+  end
+  return code ~= ENOSPC and code ~= EDQUOT
 end
 
 -- Whether anybody listens there. The file of a socket whose process was killed stays until supervisord.conf's `rm`.

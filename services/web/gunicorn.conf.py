@@ -24,8 +24,9 @@ limit_request_field_size = 0
 if plane == "lanes":
     workers = settings.lanes
     worker_class = "sync"
-    # The kernel's listen queue is the queue: when it is full, connecting fails and nginx says 503 at once.
-    backlog = settings.queue
+    # The kernel's listen queue is the queue. Requests whose clients have left stay in it until a lane takes them, so it
+    # has room for many such; how many others may wait, uploads.lua counts, and says 503 at once.
+    backlog = settings.queue + 1024
 else:
     workers = 1
     worker_class = "gthread"

@@ -125,6 +125,7 @@ class Front:
             "/etc/nginx/?.lua": f"{self.folder}/?.lua",
             "/tmp/nginx-": f"{self.folder}/",
             " /spool;": f" {self.spool};",
+            '"/spool"': f'"{self.spool}"',
             '"/keys/keys"': f'"{self.folder}/keys"',
             "/dev/stdout": f"{self.folder}/access.log",
             "listen 127.0.0.1:8081": f"listen unix:{self.folder}/inside.sock",

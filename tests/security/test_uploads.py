@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -196,14 +198,91 @@ def test_a_rate_can_be_set(front_with: FrontWith) -> None:
     assert 429 in statuses
 
 
-def test_a_spool_that_cannot_be_written_is_a_507(front_with: FrontWith) -> None:
+@pytest.fixture
+def queue_of_two(front_with: FrontWith) -> Front:
+    """One lane, which does not answer yet."""
+    front = front_with(lanes=1, queue=2)
+    front.lanes.may_answer.clear()
+    return front
+
+
+WHOLE = sized(5) + b"video"
+
+
+def test_who_has_left_takes_no_place_in_the_queue(queue_of_two: Front) -> None:
+    front = queue_of_two
+    with under_way(front, WHOLE, WHOLE, WHOLE) as (*_, last):
+        wait_until(lambda: len(front.lanes.seen) == 3, what="one in the lane, two that wait")
+        assert front.post().json()["type"] == "urn:cliplane:problem:busy"
+        last.close()
+        wait_until(lambda: promised_bytes(front) < 3 * len(b"video"), what="nginx to notice")
+        with under_way(front, WHOLE):
+            wait_until(lambda: len(front.lanes.seen) == 4, what="a place in the queue")
+            assert front.post().json()["type"] == "urn:cliplane:problem:busy"
+        front.lanes.may_answer.set()
+    wait_until(lambda: front.post().status_code == 200, what="a free lane")
+
+
+def test_who_has_left_is_still_counted_as_a_client_for_a_moment(front_with: FrontWith) -> None:
+    """Else one client could fill the kernel's queue with requests that it leaves at once."""
+    front = front_with(lanes=1, queue=9, client_uploads=2)
+    front.lanes.may_answer.clear()
+    with under_way(front, WHOLE, WHOLE):
+        wait_until(lambda: len(front.lanes.seen) == 2, what="two requests")
+    wait_until(lambda: promised_bytes(front) == 0, what="nginx to notice")
+    left = time.monotonic()
+    front.lanes.may_answer.set()
+    status = front.post().status_code
+    assert status == 429 or time.monotonic() - left > 0.9  # a busy machine may come too late to see it
+    wait_until(lambda: front.post().status_code == 200, what="an answer again")
+
+
+def test_who_has_its_answer_and_does_not_read_it_takes_no_place_in_the_queue(queue_of_two: Front) -> None:
+    front = queue_of_two
+    front.lanes.answer_bytes = 6_000_000
+    front.lanes.may_answer.set()
+    with under_way(front, *[WHOLE] * 3):
+        wait_until(lambda: front.lanes.answered == 3, what="the lane's last byte")
+        wait_until(lambda: front.post().status_code == 200, what="a place in the queue")
+
+
+def test_an_event_stream_keeps_its_lane_to_its_end(queue_of_two: Front) -> None:
+    front = queue_of_two
+    front.lanes.first_event = b"event: video\ndata: {}\n\n"
+    with under_way(front, *[WHOLE] * 3) as connections:
+        for connection in connections:
+            assert connection.recv(5) == b"HTTP/"
+        assert front.post().json()["type"] == "urn:cliplane:problem:busy"
+        front.lanes.may_answer.set()
+    wait_until(lambda: front.post().status_code == 200, what="a free lane")
+
+
+TINY = Path("/run/triton")
+"""A file system of 64 KiB: the folder of Triton's socket."""
+
+
+def test_a_spool_without_space_is_a_507(front_with: FrontWith) -> None:
+    front = front_with()
+    front.spool.rmdir()
+    with tempfile.TemporaryDirectory(dir=TINY) as folder:
+        front.spool.symlink_to(folder)
+        front.forget_refusals()
+        response = front.post(bytes(2_000_000))
+        assert response.status_code == 507
+        assert response.json()["type"] == "urn:cliplane:problem:spool-full"
+        assert front.next_refusal() == "spool-full"
+        assert httpx.get(f"{front.base}/livez").status_code == 200
+        wait_until(lambda: not list(Path(folder).iterdir()), what="an empty spool")
+
+
+def test_a_spool_that_cannot_be_written_for_another_reason_is_not_called_full(front_with: FrontWith) -> None:
     front = front_with()
     front.spool.rmdir()
     front.forget_refusals()
     response = front.post(bytes(2_000_000))
-    assert response.status_code == 507
-    assert response.json()["type"] == "urn:cliplane:problem:spool-full"
-    assert front.next_refusal() == "spool-full"
+    assert response.status_code == 500
+    assert response.json()["type"] == "urn:cliplane:problem:internal-error"
+    assert front.next_refusal() == "internal-error"
     assert httpx.get(f"{front.base}/livez").status_code == 200
     front.spool.mkdir()
     front.spool.chmod(0o777)

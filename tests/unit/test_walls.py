@@ -57,6 +57,35 @@ for family in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK):
     assert run(code) == ["EAFNOSUPPORT"] * 6
 
 
+def test_nginx_has_no_sockets_but_unix_and_plain_tcp_ones() -> None:
+    code = """
+import errno, socket
+from cliplane import walls
+walls.close_datagrams()
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), socket.socketpair()
+for family in (socket.AF_INET, socket.AF_INET6):
+    socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC).close()
+    socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP).close()
+MPTCP, SCTP = 262, 132
+for family, kind, protocol in (
+    (socket.AF_INET, socket.SOCK_DGRAM, 0),
+    (socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0),
+    (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
+    (socket.AF_INET, socket.SOCK_SEQPACKET, SCTP),
+    (socket.AF_INET, socket.SOCK_STREAM, SCTP),
+    (socket.AF_INET6, socket.SOCK_STREAM, MPTCP),
+    (socket.AF_NETLINK, socket.SOCK_RAW, 0),
+    (40, socket.SOCK_STREAM, 0),  # vsock, to the host of a virtual machine
+    (0, socket.SOCK_STREAM, 0),
+    (9, socket.SOCK_STREAM, 0),
+):
+    try: socket.socket(family, kind, protocol)
+    except OSError as exc: print(errno.errorcode[exc.errno])
+    else: print(family, kind, protocol)
+"""
+    assert run(code) == ["EAFNOSUPPORT"] * 10
+
+
 @pytest.mark.skipif(landlock.version() < 4, reason="this kernel's Landlock knows no TCP")
 def test_a_port_can_be_listened_at_and_none_connected_to() -> None:
     with socket.create_server(("127.0.0.1", 0)) as open_port:

@@ -78,6 +78,7 @@ def _uploads(settings: Settings) -> list[str]:
         "spool_bytes": settings.spool_bytes,
         "upload_bytes": settings.max_upload_bytes,
         "lanes": max(settings.lanes, 1),
+        "queue": settings.queue,
         "seconds": settings.upload_timeout_s,
         "stall_s": settings.upload_stall_s,
         "bytes_per_s": MIN_BYTES_PER_S,

@@ -1,7 +1,7 @@
 """Walls around the web container's processes, put up before anything of a client's comes in: for good, and inherited.
 
-`close_ipc_calls` and `close_tcp` hold all of them, nginx too; `close_sockets` holds gunicorn and what it starts. The
-decoder's own walls are `decoder/sandbox.py`. Must not be called where threads run already.
+`close_ipc_calls`, `close_tcp` and `close_datagrams` hold all of them, nginx too; `close_sockets` holds gunicorn and
+what it starts. The decoder's own are `decoder/sandbox.py`. Must not be called where threads run already.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ IPC_CALLS = (
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
 _LANDLOCK_ACCESS_NET_CONNECT_TCP = 2
 _PR_SET_NO_NEW_PRIVS = 38
+_SOCK_TYPE_MASK = 0xF  # linux/net.h: above it are flags
 
 
 class _Ruleset(ctypes.Structure):
@@ -43,8 +44,32 @@ def close_sockets() -> None:
     """No sockets but unix ones, which lead to all that gunicorn speaks to; nor io_uring, which could open others."""
     calls = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
     calls.add_rule(pyseccomp.ERRNO(errno.EAFNOSUPPORT), "socket", pyseccomp.Arg(0, pyseccomp.NE, int(socket.AF_UNIX)))
+    _close_io_uring(calls)
+    calls.load()
+
+
+def _close_io_uring(calls: pyseccomp.SyscallFilter) -> None:
     for name in ("io_uring_setup", "io_uring_enter", "io_uring_register"):
         calls.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
+
+
+def close_datagrams() -> None:
+    """No sockets but unix ones and plain TCP ones: nginx listens on TCP, and has no word to send by UDP, SCTP, MPTCP
+    (which Landlock does not take for TCP), netlink or vsock."""
+    calls = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    refused = pyseccomp.ERRNO(errno.EAFNOSUPPORT)
+    ip = (int(socket.AF_INET), int(socket.AF_INET6))
+    for family in (0, *range(socket.AF_UNIX + 1, socket.AF_INET6)):
+        if family not in ip:
+            calls.add_rule(refused, "socket", pyseccomp.Arg(0, pyseccomp.EQ, family))
+    calls.add_rule(refused, "socket", pyseccomp.Arg(0, pyseccomp.GT, int(socket.AF_INET6)))
+    for family in ip:
+        this = pyseccomp.Arg(0, pyseccomp.EQ, family)
+        for kind in range(_SOCK_TYPE_MASK + 1):
+            if kind != socket.SOCK_STREAM:
+                calls.add_rule(refused, "socket", this, pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _SOCK_TYPE_MASK, kind))
+        calls.add_rule(refused, "socket", this, pyseccomp.Arg(2, pyseccomp.GT, int(socket.IPPROTO_TCP)))
+    _close_io_uring(calls)
     calls.load()
 
 
