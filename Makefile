@@ -20,7 +20,7 @@ BUILD = docker build -q -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/de
 # An image that was loaded (`docker load`) is not built anew without internet.
 BUILD_OR_HAVE = $(BUILD) || { docker image inspect cliplane-$(1):$(TAG) >/dev/null && echo "cliplane-$(1):$(TAG) is used as it is"; }
 SHELLS = examples/batch/slurm.sh .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle deploy/kubernetes/rehearsal/run host/* services/triton/export/run
-PY = examples services/web/src services/client/src services/web/gunicorn.conf.py supervisor tests services/triton bench deploy
+PY = examples services/web/src services/client/src services/web/gunicorn.conf.py supervisor docker tests services/triton bench deploy
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
 .PHONY: help up key doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend rehearse-pods kubernetes-rules
@@ -96,11 +96,11 @@ lock: ## pin the dependencies again, with hashes (needs uv)
 	$(UV) bench/requirements.in -o bench/requirements.txt
 	cd services/triton/export/exporter && $(UV) requirements.in -o requirements.txt
 
-sbom: ## what the images' Python is made of, CycloneDX, from the lock files: artifacts/*.cdx.json (needs uv)
+sbom: ## what the images are made of, Python, Debian, npm, CycloneDX: artifacts/*.cdx.json (needs uv and the images)
 	mkdir -p artifacts
-	cat services/web/requirements.txt | $(SBOM) artifacts/web.cdx.json
-	cat services/triton/requirements.txt services/triton/tritonserver.txt | $(SBOM) artifacts/triton.cdx.json
-SBOM = uvx -q --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --output-reproducible --of JSON - -o
+	cat services/web/requirements.txt | $(SBOM) | docker/sbom.py cliplane-web:$(TAG) --npm services/web/package-lock.json >artifacts/web.cdx.json
+	cat services/triton/requirements.txt services/triton/tritonserver.txt | $(SBOM) | docker/sbom.py cliplane-triton:$(TAG) >artifacts/triton.cdx.json
+SBOM = uvx -q --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --output-reproducible --of JSON - -o -
 
 ##@ Test everything
 
