@@ -11,7 +11,7 @@ local WHOLE = tonumber("640", 8)     -- the lanes count the requests that are he
 local ENOSPC, EDQUOT = 28, 122
 local CLIENT_CLOSED_REQUEST = 499    -- nginx's own, of a client that leaves
 -- A lane finds out that a client has left when it takes its request; so long, about, the request is still that client's.
-local LEFT_S = 1
+local LEFT_S = 3
 
 local uploads = {
   limits = {},       -- nginx-settings.conf sets them; bytes and seconds

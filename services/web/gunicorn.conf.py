@@ -26,7 +26,7 @@ if plane == "lanes":
     worker_class = "sync"
     # The kernel's listen queue is the queue. Requests whose clients have left stay in it until a lane takes them, so it
     # has room for many such; how many others may wait, uploads.lua counts, and says 503 at once.
-    backlog = settings.queue + 1024
+    backlog = settings.queue + 2048
 else:
     workers = 1
     worker_class = "gthread"
