@@ -7,9 +7,13 @@ from pathlib import Path
 
 import av
 import numpy as np
+from cliplane.decoder.container import open_container
+from cliplane.errors import CliplaneError
+from cliplane.media import CODECS, Limits
 from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
 
 MAX_FRAMES = 600  # of one video: it is decoded whole
+LIMITS = Limits(4096 * 2304, 7200.0, 1_000_000, 16, 1.0, ",".join(CODECS))  # the service's own, with no word for damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ def clips(sampling: Sampling, count: int, videos: Path | None) -> Clips:
     for path in files:
         try:
             cut[path.name] = _of_video(path, sampling, count)
-        except (av.error.FFmpegError, IndexError):  # no video, or a broken one
+        except (av.error.FFmpegError, CliplaneError):  # no video, or a broken one
             continue
     found: list[np.ndarray] = []
     while len(found) < count and any(cut.values()):
@@ -41,14 +45,15 @@ def clips(sampling: Sampling, count: int, videos: Path | None) -> Clips:
 def _of_video(path: Path, sampling: Sampling, max_views: int) -> list[np.ndarray]:
     """Views of one video, spread over it; crops in turns, so that few views show different pictures."""
     cut = replace(sampling, clips=max(max_views // sampling.crops, 1))
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        width, height = scaled_size(stream.codec_context.width, stream.codec_context.height, cut)
-        frames = [
-            frame.to_ndarray(width=width, height=height, format="rgb24")
-            for frame, _ in zip(container.decode(stream), range(MAX_FRAMES), strict=False)
-        ]
-        count, step = on_file(len(frames), float(stream.average_rate or sampling.frame_rate), sampling)
+    with path.open("rb") as file:
+        container, stream = open_container(file.fileno(), None, LIMITS)
+        with container:
+            width, height = scaled_size(stream.codec_context.width, stream.codec_context.height, cut)
+            frames = [
+                frame.to_ndarray(width=width, height=height, format="rgb24")
+                for frame, _ in zip(container.decode(stream), range(MAX_FRAMES), strict=False)
+            ]
+            count, step = on_file(len(frames), float(stream.average_rate or sampling.frame_rate), sampling)
     views = []
     for view in plan_views(count, cut):
         x, y = crop_offset(width, height, view, cut)
