@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Stack, docker, video
+from tests.integration.conftest import Stack, docker, stack, video
+
+__all__ = ["stack"]  # a fixture
 
 # Runs in the container: the filter first, for all that comes after it; then the stack, then its questions.
 WITHOUT = """
@@ -38,6 +40,7 @@ def ask(method, path, body=None):
 ends = time.monotonic() + 60
 while ask("GET", "/readyz")[0] != 200 and time.monotonic() < ends and web.poll() is None:
     time.sleep(0.2)
+classified = ask("POST", "/v1/classify", video)
 filters = [
     line.split()[1]
     for status in pathlib.Path("/proc").glob("[0-9]*/status")
@@ -45,7 +48,7 @@ filters = [
     for line in status.read_text().splitlines() if line.startswith("Seccomp_filters")
 ]
 print(json.dumps({
-    "classified": ask("POST", "/v1/classify", video),
+    "classified": classified,
     "version": ask("GET", "/version"),
     "metrics": ask("GET", "/metrics"),
     "doctor": subprocess.run([sys.executable, "-m", "cliplane.doctor"], capture_output=True, text=True).stdout,
