@@ -44,7 +44,7 @@ classified = ask("POST", "/v1/classify", video)
 filters = [
     line.split()[1]
     for status in pathlib.Path("/proc").glob("[0-9]*/status")
-    if b"cliplane.decoder" in (status.parent / "cmdline").read_bytes()
+    if b"cliplane.decoder" in (status.parent / "cmdline").read_bytes().split(bytes(1))
     for line in status.read_text().splitlines() if line.startswith("Seccomp_filters")
 ]
 print(json.dumps({
