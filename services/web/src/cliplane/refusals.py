@@ -44,9 +44,15 @@ def count() -> None:
 def _count(receiver: socket.socket) -> None:
     while True:
         # As syslog has it: "<190>Nov 26 07:00:00 nginx: busy:camera-7:503".
-        outcome, key, status = receiver.recv(1024).decode(errors="replace").rpartition(" ")[2].split(":")
-        if outcome in OUTCOMES:
-            metrics.REQUESTS.labels("", outcome).inc()
-            metrics.PROBLEMS.labels(outcome, key).inc()
-        if key:  # one of the file's: nginx names no other
-            metrics.KEY_REQUESTS.labels(key, status).inc()
+        match receiver.recv(1024).decode(errors="replace").rpartition(" ")[2].split(":"):
+            case [outcome, key, status] if status.isdecimal():
+                _count_one(outcome, key, status)
+            # What has another form is not nginx's: a lane that somebody took over could end this thread with it.
+
+
+def _count_one(outcome: str, key: str, status: str) -> None:
+    if outcome in OUTCOMES:
+        metrics.REQUESTS.labels("", outcome).inc()
+        metrics.PROBLEMS.labels(outcome, key).inc()
+    if key:  # one of the file's: nginx names no other
+        metrics.KEY_REQUESTS.labels(key, status).inc()
