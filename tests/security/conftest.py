@@ -122,6 +122,7 @@ class Front:
         for there, here in {
             "/run/cliplane/": f"{self.folder}/",
             "/etc/nginx/problems.conf": f"{self.folder}/problems.conf",
+            "/etc/nginx/upload.conf": f"{self.folder}/upload.conf",
             "/etc/nginx/?.lua": f"{self.folder}/?.lua",
             "/tmp/nginx-": f"{self.folder}/",
             " /spool;": f" {self.spool};",
