@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-COMPOSE = docker compose $(if $(GPU),-f compose.yaml -f compose.gpu.yaml)
+COMPOSE = docker compose $(if $(GPU)$(PYTHON_BACKEND),-f compose.yaml) $(if $(GPU),-f compose.gpu.yaml) $(if $(PYTHON_BACKEND),-f compose.python.yaml)
 # The tests have a stack of their own, beside one that may be running.
 export REPO := $(CURDIR)
 TEST_COMPOSE = HTTP_PORT=$(TEST_PORT) docker compose -p $(TEST_PROJECT) -f compose.yaml -f compose.test.yaml $(OVERLAY:%=-f %)
@@ -19,18 +19,18 @@ export IMAGE_TAG := $(TAG)
 BUILD = docker build -q -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
 # An image that was loaded (`docker load`) is not built anew without internet.
 BUILD_OR_HAVE = $(BUILD) || { docker image inspect cliplane-$(1):$(TAG) >/dev/null && echo "cliplane-$(1):$(TAG) is used as it is"; }
-SHELLS = examples/batch/slurm.sh .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle deploy/kubernetes/rehearsal/run host/* services/triton/export/run
+SHELLS = examples/batch/slurm.sh .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle .ci/gpu-image deploy/kubernetes/rehearsal/run host/* services/triton/export/run
 PY = examples services/web/src services/client/src services/web/gunicorn.conf.py supervisor docker tests services/triton bench deploy
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up key doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend rehearse-pods kubernetes-rules
+.PHONY: help up key doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend test-gpu-image rehearse-pods kubernetes-rules
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 ##@ Run the stack
 
-up: ## build and start the stack, and wait until it can answer (GPU=1: on a GPU host)
+up: ## build and start the stack, and wait until it can answer (GPU=1: on a GPU host; PYTHON_BACKEND=1: with it)
 	@host/up
 
 doctor: ## what is wrong with this host, and with the stack on it (ARGS=--json)
@@ -105,13 +105,16 @@ SBOM = uvx -q --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --output-rep
 ##@ Test everything
 
 test: ## build, start a stack for the tests, run all of them in their container, stop it (T=tests/e2e ARGS="-k name")
-	$(TEST_COMPOSE) --profile tests build -q
+	$(TEST_COMPOSE) --profile tests --profile python build -q
 	$(TEST_COMPOSE) up -d
 	code=0; $(TEST_COMPOSE) run --rm tests pytest $(T) $(ARGS) || code=$$?; \
 	  $(TEST_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; exit $$code
 
 test-backend: ## the backend of GPU hosts in the tests' stack, on ONNX Runtime's CPU provider
 	$(MAKE) test OVERLAY=compose.onnxruntime.yaml T="tests/backend tests/integration/test_handoff.py"
+
+test-gpu-image: ## the image of GPU hosts: nothing is missing but the driver, and without a GPU it says so (a download of 1.4 GB)
+	@.ci/gpu-image
 
 test-readme: ## run README's commands, as they stand, in a clean clone
 	@.ci/readme
@@ -125,6 +128,7 @@ test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (buil
 
 test-bench: ## a short run of every benchmark (builds an image of 2 GB)
 	docker compose -f bench/compose.yaml build -q
+	$(PYTHON_IMAGE)
 	$(MAKE) test ARGS="tests/bench $(ARGS)"
 
 chaos: ## clients of every kind and a fault every few seconds, then the bill (MINUTES=5 SEED=n ONLY=name)
@@ -150,8 +154,12 @@ kubernetes-rules: ## write the Prometheus operator's rules and Grafana's dashboa
 
 ##@ Measure
 
+# With Triton's Python backend, which bench/overlap takes for its model of a fixed time.
+PYTHON_IMAGE = docker compose -f compose.yaml -f compose.python.yaml build -q triton
+
 bench: ## measure, and write docs/benchmarks.md from it (ONLY="handoff floor peers upload growth length start readers overlap views")
 	docker compose build -q
+	$(PYTHON_IMAGE)
 	$(call BUILD,exporter)
 	EXPORTER=cliplane-exporter:$(TAG) docker compose -f bench/compose.yaml run --rm --build bench python -m bench.run $(ONLY)
 

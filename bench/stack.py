@@ -43,13 +43,15 @@ def docker(*arguments: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running stack. `models` is the model repository of its Triton, whose ports are open only where asked for."""
+    """A running stack. `models` is the model repository of its Triton, whose ports are open only where asked for, and
+    which has the Python backend only where asked for."""
 
     project: str
     models: Path
     settings: Mapping[str, str]
     shm_size: str
     open_ports: bool
+    has_python: bool
 
     @property
     def base(self) -> str:
@@ -82,6 +84,7 @@ class Stack:
             "HTTP_PORT": "0",
         }
         files = ["compose.yaml", "bench/stack.yaml", *(["bench/ports.yaml"] if self.open_ports else [])]
+        files += ["compose.python.yaml"] if self.has_python else []
         options = [word for file in files for word in ("-f", file)]
         command = ["docker", "compose", "-p", self.project, *options, *arguments]
         subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, capture_output=True)
@@ -114,10 +117,11 @@ def running(
     shm_size: str = "512m",
     *,
     open_ports: bool = False,
+    has_python: bool = False,
 ) -> Iterator[Stack]:
     """A stack with these models, started; taken down at the end."""
     chosen = {"CLIPLANE_DEFAULT_MODEL": default_model, **(settings or {})}
-    stack = Stack(f"cliplane-bench-{name}", models, chosen, shm_size, open_ports)
+    stack = Stack(f"cliplane-bench-{name}", models, chosen, shm_size, open_ports, has_python)
     network = f"{stack.project}_default"
     me = socket.gethostname()
     try:

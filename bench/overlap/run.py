@@ -113,7 +113,7 @@ def measure(path: Path, models: Path, rounds: int) -> dict[str, float]:
         decode_s = seconds(lambda: list(decoded(path)))
     python_model(HERE, models, MODEL, MS_PER_VIEW=f"{decode_s * 100:.2f}")
     times: dict[str, list[float]] = {name: [] for name in ["first view", "decode", *WAYS, IN_THE_LANE]}
-    with running("overlap", models, MODEL, open_ports=True) as stack:
+    with running("overlap", models, MODEL, open_ports=True, has_python=True) as stack:
         for round_ in range(rounds + 1):
             took = {"first view": seconds(lambda: next(decoded(path))), "decode": seconds(lambda: list(decoded(path)))}
             for name, way in WAYS.items():

@@ -6,6 +6,7 @@ The same backend.cc and onnxruntime.cc, the same server; of CUDA nothing is run 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import itertools
 import queue
 import random
@@ -102,21 +103,52 @@ def test_views_of_many_requests_share_batches_and_keep_their_answers(
         np.testing.assert_array_equal(answer, expected[first : first + views])
 
 
-def test_a_model_is_taken_away_under_load(ready: Stack, triton: Triton, region: Region, expected: np.ndarray) -> None:
-    name, restarts = "taken_away", ready.restarts("triton")
+@contextlib.contextmanager
+def another(name: str, **parameters: str) -> Iterator[Path]:
+    """The folder of a model like ours, with these parameters of the engine's."""
     folder = MODELS / name
     try:
         shutil.copytree(MODELS / MODEL, folder)
+        more = "".join(
+            f'parameters {{ key: "{key}" value {{ string_value: "{text}" }} }}\n' for key, text in parameters.items()
+        )
         for config in (folder / "config.pbtxt", folder / "configs/onnxruntime.pbtxt"):
-            config.write_text(config.read_text().replace(f'name: "{MODEL}"', f'name: "{name}"'))
+            config.write_text(config.read_text().replace(f'name: "{MODEL}"', f'name: "{name}"') + more)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
-        def is_loaded() -> bool:
-            try:
-                return triton.spec(name) is not None
-            except (UnknownModel, NotReady):
-                return False
 
-        wait_until(is_loaded, seconds=60, what="the model loaded")
+def wait_for(triton: Triton, name: str) -> None:
+    def is_loaded() -> bool:
+        try:
+            return triton.spec(name) is not None
+        except (UnknownModel, NotReady):
+            return False
+
+    wait_until(is_loaded, seconds=60, what="the model loaded")
+
+
+def test_batches_of_several_streams_keep_their_answers(
+    ready: Stack, triton: Triton, region: Region, expected: np.ndarray
+) -> None:
+    """As on a GPU, where one batch is copied while another is computed; and an option that makes no sense is named."""
+    with another("two_streams", streams="2"), another("no_streams", streams="two"):
+        wait_for(triton, "two_streams")
+        assert "batches of up to 32, 2 at once" in ready.raw_log("triton")
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            places = [(first, 1 + first % 5) for first in range(0, 56, 2)] * 2
+            answers = list(pool.map(lambda place: infer(triton, region, place[0], place[1], "two_streams"), places))
+        for (first, views), answer in zip(places, answers, strict=True):
+            np.testing.assert_array_equal(answer, expected[first : first + views])
+        words = "streams is 'two', and not a number from 1 to 16"
+        wait_until(lambda: words in ready.raw_log("triton"), what="the refusal in the log")
+
+
+def test_a_model_is_taken_away_under_load(ready: Stack, triton: Triton, region: Region, expected: np.ndarray) -> None:
+    name, restarts = "taken_away", ready.restarts("triton")
+    with another(name) as folder:
+        wait_for(triton, name)
         answered, gone = itertools.count(), threading.Event()
 
         def load() -> None:
@@ -133,8 +165,6 @@ def test_a_model_is_taken_away_under_load(ready: Stack, triton: Triton, region: 
             shutil.rmtree(folder)
             for one in loads:
                 one.result(timeout=60)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     np.testing.assert_array_equal(infer(triton, region, 0, 8), expected[:8])
     assert ready.restarts("triton") == restarts
 

@@ -112,7 +112,8 @@ def test_a_model_that_answers_nonsense_is_named_and_its_dead_process_ends_triton
     config = models / "nonsense" / "config.pbtxt"
     config.write_text(config.read_text().replace("camera_motion", "nonsense").replace("openvino", "python"))
     (models / "nonsense/1/model.py").write_text(NONSENSE)
-    services = {"triton": {"volumes": [f"{models}:/models:ro"]}}
+    image = f"cliplane-triton-python:{os.environ.get('IMAGE_TAG', 'dev')}"
+    services = {"triton": {"image": image, "volumes": [f"{models}:/models:ro"]}}
     with stack_with("nonsense", services, {"CLIPLANE_DEFAULT_MODEL": "nonsense"}, tmp_path) as stack:
         named = "urn:cliplane:problem:inference-failed"
         wait_until(lambda: ask(stack, "/readyz")[1].get("type") == named, seconds=60, what=f"{named} in /readyz")

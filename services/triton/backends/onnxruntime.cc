@@ -4,14 +4,16 @@
 // Views of all requests are inferred together as they come: while one batch is in work the next one gathers, up to the
 // model's `max_batch_size`. Those of one request lie side by side in its region and are read there; others are copied together.
 //
-// Parameters of the config, all optional, named as ONNX Runtime's options: intra_op_num_threads (default: the CPUs this
-// container may use); of the CUDA provider gpu_mem_limit (bytes; default: none, and what it has taken it keeps),
-// cudnn_conv_algo_search (default EXHAUSTIVE: DEFAULT has been very slow since 1.20), use_tf32 (default 0: the answers of
-// float32).
+// Parameters of the config, all optional, named as ONNX Runtime's options where it has them: intra_op_num_threads (default:
+// the CPUs this container may use); streams, how many batches may be in work at once (default 2 on a GPU, so that one is
+// copied while the other is computed, else 1). Of the CUDA provider gpu_mem_limit (bytes; default: none, and what it has
+// taken it keeps), cudnn_conv_algo_search (EXHAUSTIVE, the default, or HEURISTIC; DEFAULT has been very slow since 1.20),
+// use_tf32 (default 0: the answers of float32), enable_cuda_graph (default 0; 1: each size of a batch is recorded and
+// replayed, by one stream).
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <condition_variable>
-#include <cstring>
 #include <deque>
 #include <mutex>
 #include <sstream>
@@ -22,6 +24,7 @@
 
 #include "cpus.h"
 #include "engine.h"
+#include "onnxruntime_caller.h"
 
 const char* const kEngineName = "ONNX Runtime";
 
@@ -42,11 +45,24 @@ std::string parameter(const ModelFile& file, const char* name, const std::string
   return found == file.parameters.end() ? otherwise : found->second;
 }
 
+int number(const ModelFile& file, const char* name, int otherwise, int least, int most) {
+  const auto text = parameter(file, name, std::to_string(otherwise));
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < least || value > most) {
+    throw std::runtime_error(std::string(name) + " is '" + text + "', and not a number from " + std::to_string(least) + " to " +
+                             std::to_string(most));
+  }
+  return value;
+}
+
 void append_cuda(Ort::SessionOptions& options, const ModelFile& file) {
+  cuda::require_gpu(file.gpu);
   const std::map<std::string, std::string> chosen = {
       {"device_id", std::to_string(file.gpu)},
       {"cudnn_conv_algo_search", parameter(file, "cudnn_conv_algo_search", "EXHAUSTIVE")},
       {"use_tf32", parameter(file, "use_tf32", "0")},
+      {"enable_cuda_graph", parameter(file, "enable_cuda_graph", "0")},
       {"gpu_mem_limit", parameter(file, "gpu_mem_limit", std::to_string(SIZE_MAX))},
   };
   std::vector<const char*> names, values;
@@ -64,41 +80,37 @@ void append_cuda(Ort::SessionOptions& options, const ModelFile& file) {
 
 class OnnxruntimeEngine final : public Engine {
  public:
-  explicit OnnxruntimeEngine(const ModelFile& file) : shape_(file.shape), max_batch_(file.max_batch) {
-    const auto threads = std::stoi(parameter(file, "intra_op_num_threads", std::to_string(cpus_allowed())));
+  explicit OnnxruntimeEngine(const ModelFile& file) {
+    const auto threads = number(file, "intra_op_num_threads", cpus_allowed(), 1, 1024);
+    const bool replays = file.is_for_gpu && number(file, "enable_cuda_graph", 0, 0, 1) == 1;
+    const auto streams = replays ? 1 : number(file, "streams", file.is_for_gpu ? 2 : 1, 1, 16);
+    const auto& env = environment();  // before the provider, which logs why it cannot be loaded
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(threads);
     if (file.is_for_gpu) append_cuda(options, file);
-    session_ = Ort::Session(environment(), file.path.c_str(), options);
-
-    const Ort::AllocatorWithDefaultOptions allocator;
-    input_ = session_.GetInputNameAllocated(0, allocator).get();
-    output_ = session_.GetOutputNameAllocated(0, allocator).get();
-    type_ = session_.GetInputTypeInfo(0).GetTensorTypeAndShapeInfo().GetElementType();
-    if (type_ != ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8) throw std::runtime_error("its input is not uint8");
-    if (session_.GetOutputTypeInfo(0).GetTensorTypeAndShapeInfo().GetElementType() != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) {
-      throw std::runtime_error("its output is not float32");
-    }
-    view_bytes_ = 1;
-    for (const auto dim : shape_) view_bytes_ *= static_cast<size_t>(dim);
-    gathered_.resize(view_bytes_ * max_batch_);
+    session_ = Ort::Session(env, file.path.c_str(), options);
+    graph_ = read_graph(file);
 
     // The first inference of each size also allocates and, on a GPU, searches for algorithms; no client should wait for that.
     const auto began = std::chrono::steady_clock::now();
-    for (size_t views = 1; views <= (file.is_for_gpu ? max_batch_ : 1); ++views) {
-      classes_ = outputs_of(run(gathered_.data(), views)) / views;
+    for (int i = 0; i < streams; ++i) {
+      callers_.push_back(std::make_unique<Caller>(session_, graph_, file.is_for_gpu ? file.gpu : -1, replays));
+    }
+    for (size_t views = 1; views <= (file.is_for_gpu ? graph_.max_batch : 1); ++views) {
+      for (auto& caller : callers_) classes_ = caller->warm_up(views);
     }
     const std::chrono::duration<double> warm_up = std::chrono::steady_clock::now() - began;
     std::ostringstream text;
     text << Ort::GetVersionString() << ", ";
     if (file.is_for_gpu) {
-      text << "CUDA on GPU " << file.gpu;
+      text << "CUDA on GPU " << file.gpu << (replays ? ", CUDA graphs" : "")
+           << (callers_[0]->is_pinned() ? ", pinned staging" : ", staging could not be pinned");
     } else {
       text << "CPU, " << threads << " threads";
     }
-    text << ", batches of up to " << max_batch_ << ", warm-up " << warm_up.count() << " s";
+    text << ", batches of up to " << graph_.max_batch << ", " << streams << " at once, warm-up " << warm_up.count() << " s";
     description_ = text.str();
-    worker_ = std::thread([this] { work(); });
+    for (auto& caller : callers_) workers_.emplace_back([this, &caller = *caller] { work(caller); });
   }
 
   ~OnnxruntimeEngine() override {
@@ -106,8 +118,8 @@ class OnnxruntimeEngine final : public Engine {
       std::lock_guard lock(mutex_);
       is_ending_ = true;
     }
-    changed_.notify_one();
-    worker_.join();
+    changed_.notify_all();
+    for (auto& worker : workers_) worker.join();
   }
 
   void infer(View view) override {
@@ -118,19 +130,36 @@ class OnnxruntimeEngine final : public Engine {
     changed_.notify_one();
   }
 
-  size_t view_bytes() const override { return view_bytes_; }
+  size_t view_bytes() const override { return graph_.view_bytes; }
   size_t classes() const override { return classes_; }
   std::string description() const override { return description_; }
 
  private:
-  void work() {
+  Graph read_graph(const ModelFile& file) const {
+    const Ort::AllocatorWithDefaultOptions allocator;
+    if (session_.GetInputTypeInfo(0).GetTensorTypeAndShapeInfo().GetElementType() != ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8) {
+      throw std::runtime_error("its input is not uint8");
+    }
+    if (session_.GetOutputTypeInfo(0).GetTensorTypeAndShapeInfo().GetElementType() != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) {
+      throw std::runtime_error("its output is not float32");
+    }
+    size_t view_bytes = 1;
+    for (const auto dim : file.shape) view_bytes *= static_cast<size_t>(dim);
+    return {.input = session_.GetInputNameAllocated(0, allocator).get(),
+            .output = session_.GetOutputNameAllocated(0, allocator).get(),
+            .shape = file.shape,
+            .view_bytes = view_bytes,
+            .max_batch = file.max_batch};
+  }
+
+  void work(Caller& caller) {
     for (auto views = next_batch(); !views.empty(); views = next_batch()) {
       std::erase_if(views, [](View& view) {
         if (view.is_wanted()) return false;
         view.done(nullptr, "");
         return true;
       });
-      if (!views.empty()) infer_batch(views);
+      if (!views.empty()) infer_batch(caller, views);
     }
   }
 
@@ -139,65 +168,40 @@ class OnnxruntimeEngine final : public Engine {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return is_ending_ || !queue_.empty(); });
     std::vector<View> views;
-    while (!queue_.empty() && views.size() < max_batch_) {
+    while (!queue_.empty() && views.size() < graph_.max_batch) {
       views.push_back(std::move(queue_.front()));
       queue_.pop_front();
     }
     return views;
   }
 
-  void infer_batch(std::vector<View>& views) {
-    Ort::Value answer{nullptr};
+  void infer_batch(Caller& caller, std::vector<View>& views) {
+    std::span<const float> outputs;
     std::string error;
     try {
-      answer = run(in_one_piece(views), views.size());
-      if (outputs_of(answer) != views.size() * classes_) error = "its output is not (views, classes)";
+      std::vector<const void*> pixels;
+      for (const auto& view : views) pixels.push_back(view.pixels);
+      outputs = caller.infer(pixels);
+      if (outputs.size() != views.size() * classes_) error = "its output is not (views, classes)";
     } catch (const std::exception& exception) {
       error = exception.what();
     }
     for (size_t i = 0; i < views.size(); ++i) {
-      views[i].done(error.empty() ? answer.GetTensorData<float>() + i * classes_ : nullptr, error);
+      views[i].done(error.empty() ? outputs.data() + i * classes_ : nullptr, error);
     }
   }
 
-  // The views' pixels: where they are, if they lie side by side, else copied together.
-  const void* in_one_piece(const std::vector<View>& views) {
-    const auto* first = static_cast<const char*>(views[0].pixels);
-    bool is_one = true;
-    for (size_t i = 0; i < views.size(); ++i) is_one = is_one && views[i].pixels == first + i * view_bytes_;
-    if (is_one) return first;
-    for (size_t i = 0; i < views.size(); ++i) std::memcpy(&gathered_[i * view_bytes_], views[i].pixels, view_bytes_);
-    return gathered_.data();
-  }
-
-  Ort::Value run(const void* pixels, size_t views) {
-    auto shape = shape_;
-    shape[0] = static_cast<int64_t>(views);
-    // ONNX Runtime has no tensor of constant memory, and does not write to an input.
-    const auto input = Ort::Value::CreateTensor(Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault),
-                                                const_cast<void*>(pixels), view_bytes_ * views, shape.data(), shape.size(),
-                                                type_);
-    const char* const inputs[] = {input_.c_str()};
-    const char* const outputs[] = {output_.c_str()};
-    return std::move(session_.Run(Ort::RunOptions{}, inputs, &input, 1, outputs, 1)[0]);
-  }
-
-  static size_t outputs_of(const Ort::Value& answer) { return answer.GetTensorTypeAndShapeInfo().GetElementCount(); }
-
-  std::vector<int64_t> shape_;
-  size_t max_batch_;
   Ort::Session session_{nullptr};
-  std::string input_, output_, description_;
-  ONNXTensorElementDataType type_;
-  size_t view_bytes_ = 0;
+  Graph graph_;
   size_t classes_ = 0;
-  std::vector<char> gathered_;
+  std::string description_;
+  std::vector<std::unique_ptr<Caller>> callers_;
 
   std::mutex mutex_;  // of what follows
   std::condition_variable changed_;
   std::deque<View> queue_;
   bool is_ending_ = false;
-  std::thread worker_;
+  std::vector<std::thread> workers_;
 };
 
 }  // namespace
