@@ -66,7 +66,7 @@ bundle: ## all that a host without internet needs, in one file (SIGN_KEY=key.pem
 
 ##@ Models
 
-model: ## bring a model, or a new version: NAME=x3d_s, FROM=folder or ONNX=file (CHECKPOINT= LABELS= AS= SAMPLING= CHECK= …)
+model: ## bring a model, or a new version: NAME=x3d_s, FROM=folder, ONNX= or TORCH=file (CHECKPOINT= LABELS= AS= SAMPLING= CHECK= …)
 	@$(call BUILD_OR_HAVE,exporter)
 	@$(call BUILD_OR_HAVE,triton)
 	@services/triton/export/run model

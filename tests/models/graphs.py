@@ -7,7 +7,10 @@ own, one view at a time or any number; then those that are not understood. Print
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from exporter import onnx_file, parity
+from exporter import onnx_file, parity, torch_file
 from exporter.brought import CannotBring
 from exporter.parity import NoParity
 from torch import nn
@@ -119,6 +122,77 @@ def _set(tensor: Any, axis: int, size: int) -> None:
     tensor.type.tensor_type.shape.dim[axis].dim_value = size
 
 
+class Evil:
+    """Its file, unpickled, makes the file `harm`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch '{sys.argv[1]}/harm'",)
+
+
+def save_programs(work: Path) -> None:
+    """The same network as TorchScript, by script and by trace, and exported, with one view and any number of them."""
+    example, network = torch.zeros((1, 3, FRAMES, SIDE, SIDE)), Net("NCTHW", _same).eval()
+    torch.jit.save(torch.jit.script(network), work / "script.pt")
+    torch.jit.save(torch.jit.trace(Net("NTHWC", _same).eval(), example.permute(0, 2, 3, 4, 1)), work / "trace.pt")
+    torch.export.save(torch.export.export(network, (example,)), work / "one.pt2")
+    free = {"pixels": {0: torch.export.Dim("views")}}
+    torch.export.save(
+        torch.export.export(network, (torch.zeros((2, *example.shape[1:])),), dynamic_shapes=free), work / "any.pt2"
+    )
+    torch.export.save(torch.export.export(network, (torch.zeros((2, *example.shape[1:])),)), work / "two.pt2")
+
+
+def program(file: Path, sampling: str = f"clip_length={FRAMES},crop={SIDE}") -> dict[str, Any]:
+    """What comes of it as a graph, against the network that it was made of."""
+    out = file.with_name(f"{file.name}.onnx")
+    torch_file.export(file.name, *torch_file.read(file, sampling), out)
+    brought = onnx_file.bring(out, file.parent / "labels.txt", SAMPLING, None, "scale", "softmax")
+    frames = np.random.default_rng(0).integers(0, 256, (3, FRAMES, SIDE, SIDE, 3), dtype=np.uint8)
+    frames[1] //= 4
+    with torch.no_grad():
+        own = Net("NTHWC", _same).eval()(torch.from_numpy(frames).to(torch.float32) / 255)
+    found = brought.graph.answers(frames)
+    return {
+        "difference": float(np.abs(found - torch.softmax(own, 1).numpy()).max()),
+        "spread": float(found.std(0).max()),
+    }
+
+
+def refused_programs(work: Path) -> dict[str, str]:
+    torch.save(Evil(), work / "pickle.pt")
+    (work / "cut.pt2").write_bytes((work / "one.pt2").read_bytes()[:2000])
+    # Each of its tensors a pickle that wants to run something.
+    with zipfile.ZipFile(work / "one.pt2") as good, zipfile.ZipFile(work / "evil.pt2", "w") as evil:
+        for name in good.namelist():
+            evil.writestr(name, pickle.dumps(Evil()) if name.endswith(".pt") else good.read(name))
+    torch.jit.save(torch.jit.script(_Pooled().eval()), work / "ambiguous.pt")
+    said = {}
+    for file, sampling in (
+        ("pickle.pt", ""),
+        ("cut.pt2", ""),
+        ("evil.pt2", ""),
+        ("two.pt2", ""),
+        ("text.onnx", ""),
+        ("script.pt", ""),
+        ("script.pt", f"clip_length={FRAMES},crop=1"),
+        ("ambiguous.pt", f"clip_length={FRAMES},crop={SIDE}"),
+    ):
+        try:
+            program(work / file, sampling)
+        except (CannotBring, NoParity) as error:
+            said[f"{file} {sampling}".strip()] = str(error)
+        else:
+            said[f"{file} {sampling}".strip()] = ""
+    return said
+
+
+class _Pooled(nn.Module):
+    """It takes whatever there is."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.flatten(1)[:, :5]
+
+
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     place.mkdir(parents=True)
@@ -132,4 +206,18 @@ if __name__ == "__main__":
     found["its own softmax"] = compared(place / "softmax.onnx", None)
     save(place / "one.onnx", "NCTHW", free=False)
     found["one view"] = compared(place / "one.onnx", "softmax")
-    print(json.dumps({"compared": found, "refused": refused(place)}))
+    said = refused(place)
+    save_programs(place)
+    programs = {file: program(place / file) for file in ("script.pt", "trace.pt", "one.pt2", "any.pt2")}
+    said_of_programs = refused_programs(place)
+    print(
+        json.dumps(
+            {
+                "compared": found,
+                "refused": said,
+                "programs": programs,
+                "refused programs": said_of_programs,
+                "harm": (place / "harm").exists(),
+            }
+        )
+    )

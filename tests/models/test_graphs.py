@@ -53,15 +53,40 @@ def test_what_is_wrong_with_a_graph_is_named(found: Any, case: str, words: str) 
     assert words in found["refused"][case]
 
 
+@pytest.mark.parametrize("file", ["script.pt", "trace.pt", "one.pt2", "any.pt2"])
+def test_what_is_served_of_a_program_answers_as_the_network_it_was_made_of(found: Any, file: str) -> None:
+    assert found["programs"][file]["difference"] <= 1e-4
+    assert found["programs"][file]["spread"] > 0.01
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("pickle.pt", "it is a pickle (torch.save), which may hold any code, and is not read: torch.export.save, or"),
+        ("cut.pt2", "cut.pt2: it is cut off, or no archive of PyTorch's"),
+        ("text.onnx", "text.onnx: it is cut off, or no archive of PyTorch's"),
+        ("evil.pt2", "it is no ExportedProgram that can be read: its pickles hold more than tensors"),
+        ("two.pt2", "its input is 2 × 3 × 4 × 32 × 32; all but the first of five are fixed, and that is free or 1"),
+        ("script.pt", "TorchScript says no shapes: SAMPLING=clip_length=FRAMES,crop=PIXELS"),
+        ("script.pt clip_length=4,crop=1", "it takes no clips of 4 frames of 1 pixels in any order: RuntimeError: "),
+        ("ambiguous.pt clip_length=4,crop=32", "it takes 1 × 3 × 4 × 32 × 32 and 1 × 4 × 3 × 32 × 32 and "),
+    ],
+)
+def test_what_is_wrong_with_a_program_is_named(found: Any, case: str, words: str) -> None:
+    assert words in found["refused programs"][case]
+    assert not found["harm"]
+
+
 @pytest.mark.usefixtures("found")
-def test_a_graph_is_installed_when_triton_answers_as_onnx_runtime(work: Path, name: str) -> None:
+def test_a_program_is_installed_as_a_graph_when_triton_answers_as_onnx_runtime(work: Path, name: str) -> None:
     folder = work / "graphs"
-    given = {"ONNX": folder / "one.onnx", "AS": name, "LABELS": folder / "labels.txt", "ANSWER": "softmax"}
+    given = {"TORCH": folder / "one.pt2", "AS": name, "LABELS": folder / "labels.txt", "ANSWER": "softmax"}
     told = {"SAMPLING": "mode=uniform,short_side=36", "NORMALISE": "mean=0.485/0.456/0.406,std=0.229/0.224/0.225"}
     done = make("model", **given, **told)
     assert done.returncode == 0, done.stderr
     assert "from ONNX Runtime's: " in done.stdout
     about = json.loads((MODELS / name / "export.json").read_text())
+    assert about["source"] == "one.pt2.onnx"
     assert max(about["parity"]["max_difference"].values()) <= 1e-4
     engines = make("engines", NAME=name)
     assert engines.returncode == 1
