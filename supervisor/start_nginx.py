@@ -11,6 +11,7 @@ import signal
 import time
 from pathlib import Path
 
+from cliplane import walls
 from cliplane.paths import SPOOL
 
 
@@ -34,6 +35,9 @@ def main() -> None:
     for file in SPOOL.rglob("*"):
         if file.is_file():
             file.unlink(missing_ok=True)
+    # It listens, and speaks to unix sockets alone; whatever others of this container may need.
+    walls.close_datagrams()
+    walls.close_tcp()
     os.execv("/usr/sbin/nginx", ["nginx", "-c", "/etc/nginx/nginx.conf"])
 
 

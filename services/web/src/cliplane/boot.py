@@ -39,7 +39,6 @@ def main() -> None:
     log.info("sizes", **dataclasses.asdict(sizes))
     walls.close_ipc_calls()
     if settings.triton_is_here:
-        walls.close_datagrams()
         # Without it gunicorn's processes have no socket for TCP all the same, and nginx has.
         log.info("walls", tcp_connect="closed" if walls.close_tcp() else "open to nginx: no Landlock in this kernel")
     metrics = RUN / "metrics"

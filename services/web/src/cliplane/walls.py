@@ -1,7 +1,7 @@
 """Walls around the web container's processes, put up before anything of a client's comes in: for good, and inherited.
 
-`close_ipc_calls`, `close_tcp` and `close_datagrams` hold all of them, nginx too; `close_sockets` holds gunicorn and
-what it starts. The decoder's own are `decoder/sandbox.py`. Must not be called where threads run already.
+`close_ipc_calls` and `close_tcp` hold all of them; `close_datagrams` holds nginx, `close_sockets` gunicorn and what it
+starts. The decoder's own are `decoder/sandbox.py`. Must not be called where threads run already.
 """
 
 from __future__ import annotations
