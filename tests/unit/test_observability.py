@@ -95,3 +95,12 @@ def test_every_alert_is_tested_both_ways() -> None:
         for case in test["alert_rule_test"]
     ]
     assert sorted(tested) == sorted((rule["alert"], fires) for rule in rules("alerts") for fires in (True, False))
+
+
+def test_kubernetes_has_the_same_rules_and_the_same_dashboard() -> None:
+    folder = REPOSITORY / "deploy" / "kubernetes" / "components" / "monitoring"
+    written = yaml.safe_load((folder / "rules.yaml").read_text())["spec"]["groups"]
+    groups = [group for name in ("recording", "alerts") for group in loaded(f"rules/{name}.yml")["groups"]]
+    assert written == groups, "make kubernetes-rules writes them"
+    board = (FOLDER / "grafana" / "cliplane.json").read_bytes()
+    assert (folder / "dashboard.json").read_bytes() == board, "make kubernetes-rules writes it"
