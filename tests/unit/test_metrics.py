@@ -14,6 +14,7 @@ from subprocess import PIPE
 
 import pytest
 from cliplane import levels, metrics
+from cliplane.gpu import GpuStatistics
 from cliplane.settings import Settings
 from cliplane.statistics import TritonStatistics
 from prometheus_client import Counter, Gauge, Histogram
@@ -161,7 +162,11 @@ def known_metrics() -> set[str]:
     """Every name that /metrics can have."""
     statistics = type("Triton", (), {"statistics": lambda _, within_s: []})()
     account = levels.Account(promised_bytes=0, uploads=0, whole=0, is_ready=True)
-    collectors = (levels.Levels(Settings(), account, 0, Path("/tmp")), TritonStatistics(statistics))
+    collectors = (
+        levels.Levels(Settings(), account, 0, Path("/tmp")),
+        TritonStatistics(statistics),
+        GpuStatistics(Path("/")),
+    )
     found = {metric.name: metric.type for collector in collectors for metric in collector.collect()}
     ours = (metric for metric in vars(metrics).values() if isinstance(metric, Counter | Gauge | Histogram))
     found |= {family.name: family.type for metric in ours for family in metric.describe()}

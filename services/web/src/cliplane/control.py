@@ -16,6 +16,7 @@ from cliplane import metrics, sizing, spool
 from cliplane.cpus import available_cpus, available_memory
 from cliplane.decoder import landlock
 from cliplane.errors import CliplaneError, TritonUnavailable
+from cliplane.gpu import GpuStatistics
 from cliplane.levels import Account, Levels
 from cliplane.model_spec import ModelSpec
 from cliplane.patience import Patience
@@ -89,7 +90,7 @@ def exposition() -> Response:
     )
     found = metrics.of_all_processes()
     levels = Levels(settings, account, int(metrics.total(found, "cliplane_lanes_busy")))
-    text = metrics.exposition(found, levels, TritonStatistics(current_app.extensions["triton"]))
+    text = metrics.exposition(found, levels, TritonStatistics(current_app.extensions["triton"]), GpuStatistics())
     return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
