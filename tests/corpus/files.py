@@ -23,6 +23,7 @@ WIDTH, HEIGHT = 256, 192
 SEQ = ("pan_left", "pan_left", "tilt_up", "tilt_up")
 PAN, TILT = ("pan_left",) * 4, ("tilt_up",) * 4
 W = 1 << 30
+TURN = (0, 1, -1, 0)
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ def made(container: str, codec: str, pixels: str = "yuv420p", **options: str) ->
     return lambda: media.encode(pictures(), container=container, codec=codec, pixels=pixels, options=options)
 
 
+@cache
+def hevc() -> bytes:
+    return made("hevc", "libx265", preset="ultrafast", **{"x265-params": "log-level=none"})()
+
+
 def browser(codec: str, container: str, **options: str) -> bytes:
     """Uneven times, no rate and no duration in the header: what MediaRecorder writes."""
     rng = random.Random(codec)
@@ -97,6 +103,49 @@ def gif_size() -> Iterator[np.ndarray]:
     return (picture[::2, ::2] for picture in pictures(step=2))
 
 
+def joined_browser() -> bytes:
+    halves = (pictures(0, 100), pictures(100, 200))
+    options = {"deadline": "realtime"}
+    return b"".join(media.encode(half, container="webm", codec="libvpx", options=options) for half in halves)
+
+
+def copied_from_raw() -> bytes:
+    """As `ffmpeg -i raw.h264 -c copy` has it: each picture is said to be shown when it is decoded."""
+
+    def change(_: int, packet: re.Packet) -> re.Packet:
+        packet.pts = packet.dts = packet.dts + 1024
+        return packet
+
+    return re.remuxed(seq(), "mp4", change=change)
+
+
+def time_damaged() -> bytes:
+    """A flipped bit: one picture is said to be shown six minutes late."""
+
+    def change(number: int, packet: re.Packet) -> re.Packet:
+        packet.pts += 12800 * 367 if number == 61 else 0
+        return packet
+
+    return re.remuxed(seq(b_frames=0), "mpegts", change=change)
+
+
+def half_fast() -> bytes:
+    """A phone's: 100 pictures a second by day, 5 by night."""
+    times = [*range(0, 4000, 10), *range(4000, 8000, 200)]
+    shown = itertools.chain((p for q in pictures(0, 100) for p in [q] * 4), pictures(100, 200, 5))
+    return media.timed(shown, times, container="mp4", options={"preset": "veryfast"})
+
+
+def uneven_gif() -> bytes:
+    """Delays of 60, 100 and 80 ms in turn (GIF89a, 23)."""
+    data = bytearray(media.encode(gif_size(), container="gif", codec="gif", pixels="rgb8", fps=Fraction(25, 2)))
+    at, delays = 0, itertools.cycle((6, 10, 8))
+    while (at := data.find(b"\x21\xf9\x04", at)) >= 0:
+        data[at + 4 : at + 6] = next(delays).to_bytes(2, "little")
+        at += 8
+    return bytes(data)
+
+
 def dv() -> bytes:
     """DV's pictures are 720 × 576; PAL's pixels are wider than high."""
     row, column = np.arange(576) * HEIGHT // 576, np.arange(720) * WIDTH // 720
@@ -114,7 +163,7 @@ def damaged_stream() -> bytes:
     return b"".join(packet for n, packet in enumerate(packets) if n < 20 or n % 97)
 
 
-def turned(matrix: tuple[int, int, int, int]) -> Callable[[], bytes]:
+def turned(matrix: tuple[int, int, int, int], container: str = "mp4", **options: Any) -> Callable[[], bytes]:
     """Tilt_up stored so that this matrix (a, b, c, d) gives it back."""
     a, b, c, d = matrix
     full = (a * re.ONE, b * re.ONE, 0, c * re.ONE, d * re.ONE, 0, 0, 0, W)
@@ -124,8 +173,8 @@ def turned(matrix: tuple[int, int, int, int]) -> Callable[[], bytes]:
         return np.ascontiguousarray(turned)
 
     def make() -> bytes:
-        data = media.encode(map(stored, pictures(100, 200)), options={"preset": "veryfast", "bf": "0"})
-        return re.remuxed(data, "mp4", matrix=full)
+        data = media.encode(map(stored, pictures(100, 200)), options={"preset": "veryfast", "bf": "0"}, **options)
+        return re.remuxed(data, container, matrix=full)
 
     return make
 
@@ -190,6 +239,19 @@ FILES: tuple[File, ...] = (
     ),
     File("joined.mpg", "two parts of a DVD", joined_dvd, warnings=("clock-leapt",)),
     File(
+        "joined.webm",
+        "two recordings of a browser: FFmpeg's index leads to the second",
+        joined_browser,
+        warnings=("clock-leapt",),
+    ),
+    File(
+        "joined.mkv",
+        "two files, both with an index and B-frames",
+        lambda: part(0, 100, "matroska") + part(100, 200, "matroska"),
+        warnings=("clock-leapt",),
+    ),
+    File("time_damaged.ts", "one bit of a time: the video was 375 s long", time_damaged),
+    File(
         "gap.ts",
         "a camera that was away for a minute",
         lambda: part(0, 100, "mpegts") + re.remuxed(part(100, 200), "mpegts", change=re.shifted(12800 * 60)),
@@ -237,6 +299,8 @@ FILES: tuple[File, ...] = (
         seconds=8,
         frames=40,
     ),
+    File("day_and_night.mp4", "a rate that changes: 100, then 5", half_fast, frames=420, seconds=7.81),
+    File("copied.mp4", "a raw stream copied into MP4: times of decoding for those of showing", copied_from_raw),
     # As displayed
     *(
         File(f"turned_{k}.mp4", "a display matrix, one of eight", turned(matrix), labels=TILT, **HALF)
@@ -265,6 +329,28 @@ FILES: tuple[File, ...] = (
         **HALF,
     ),
     File(
+        "roll.mkv",
+        "Matroska's projection roll",
+        turned(TURN, "matroska"),
+        labels=TILT,
+        **HALF,
+    ),
+    File(
+        "sei_mirror.hevc",
+        "HEVC's display orientation: mirrored",
+        lambda: re.mirrored_hevc(hevc()),
+        labels=("pan_right", "pan_right", "tilt_up", "tilt_up"),
+        warnings=("rate-assumed",),
+    ),
+    File(
+        "anamorphic_turned.mp4",
+        "turned, and pixels that are not square",
+        turned(TURN, pixel_aspect=Fraction(4, 3)),
+        labels=TILT,
+        size=(256, 256),
+        **HALF,
+    ),
+    File(
         "anamorphic.mp4",
         "pixels that are not square",
         anamorphic,
@@ -273,6 +359,11 @@ FILES: tuple[File, ...] = (
         **HALF,
     ),
     # Damage
+    File(
+        "cut.avi",
+        "a camera without power: no index, all that is there is a video",
+        lambda: re.cut_before(made("avi", "libx264", g="50", bf="0", preset="veryfast")(), b"idx1"),
+    ),
     File(
         "bad_packet.mp4",
         "one packet of 200 is zeros: refused",
@@ -308,7 +399,7 @@ FILES: tuple[File, ...] = (
     File(
         "raw.hevc",
         "no container",
-        made("hevc", "libx265", preset="ultrafast", **{"x265-params": "log-level=none"}),
+        hevc,
         warnings=("rate-assumed",),
     ),
     File("vp9.ivf", "IVF", made("ivf", "libvpx-vp9", deadline="realtime", **{"cpu-used": "8"})),
@@ -319,6 +410,7 @@ FILES: tuple[File, ...] = (
         frames=100,
         size=(128, 96),
     ),
+    File("uneven.gif", "each picture has its own delay", uneven_gif, frames=100, size=(128, 96)),
     File(
         "moving.png",
         "animated PNG",

@@ -150,6 +150,23 @@ def with_audio_tracks(mp4: bytes, count: int) -> bytes:
         return target.read_bytes()
 
 
+def mirrored_hevc(stream: bytes) -> bytes:
+    """A raw stream with a display orientation SEI message before each keyframe: mirrored left to right (ITU-T H.265,
+    D.2.17 and D.3.17)."""
+    bits = 1 << 22 | 1 << 4 | 1 << 3  # mirrored, persistent, the trailing bit
+    message = bytes([39 << 1, 1, 47, 3]) + bits.to_bytes(3, "big") + b"\x80"
+    first, *units = stream.split(b"\x00\x00\x01")
+    for number, unit in enumerate(units):
+        if unit[0] >> 1 & 0x3F in (19, 20, 21):  # IDR, CRA
+            units[number] = message + b"\x00\x00\x01" + unit
+    return b"\x00\x00\x01".join([first, *units])
+
+
+def cut_before(data: bytes, last: bytes) -> bytes:
+    """Cut off where these bytes are for the last time."""
+    return data[: data.rindex(last)]
+
+
 def in_packets_of(size: int, transport_stream: bytes) -> bytes:
     """A transport stream's packets of 188 bytes as 192 (a time stamp before each) or 204 (a check sum behind each)."""
     before, behind = (bytes(4), b"") if size == 192 else (b"", bytes(16))

@@ -74,6 +74,17 @@ def test_every_picture_keeps_its_time(path: Path, plain: bytes, container: str) 
     assert shown(done.path).size == (128, 96)
 
 
+def test_so_it_does_where_the_clock_of_33_bits_wraps(path: Path, plain: bytes) -> None:
+    def late(packet: Packet[Any]) -> bool:
+        by = round((2**33 / 90000 - 1) / packet.time_base)
+        packet.pts, packet.dts = (packet.pts or 0) + by, (packet.dts or 0) + by
+        return True
+
+    path.write_bytes(media.remuxed(plain, "mpegts", change=late))
+    assert shown(shrunk(path).path).times == pytest.approx(shown(path).times, abs=0.001)
+    assert len(shown(path).times) == 50
+
+
 def test_so_it_does_where_times_are_uneven(path: Path) -> None:
     times_ms = [0, 40, 87, 146, 166, 200, 290, 291, 333, 1200]
     path.write_bytes(media.irregular(times_ms))

@@ -69,6 +69,34 @@ def test_a_browser_s_uneven_times_are_about_25_a_second(jitter_ms: list[int]) ->
     assert found.picture_count == 100
 
 
+def test_pictures_that_come_by_a_screen_s_clock_are_as_many_a_second_as_there_are() -> None:
+    """A camera of 24 a second on a screen of 60: two ticks, three ticks."""
+    pts = np.cumsum([0, *[33, 50] * 50]).astype(np.int64)
+    packets = Packets(pts, pts, np.arange(101), np.arange(101) == 0, np.zeros(101, bool))
+    found = timeline.read(packets, Clock(1 / 1000, 1000.0))
+    assert found is not None
+    assert found.fps == pytest.approx(24.1, abs=0.1)
+
+
+@pytest.mark.parametrize("late_s", [370, -370])
+def test_one_time_that_is_damaged_moves_nothing(late_s: int) -> None:
+    packets = recording()
+    packets.pts[60] += round(late_s / TICK_S)
+    found = read(packets)
+    assert (found.start, found.leaps) == (0, 0)
+    assert seconds(found) == pytest.approx(4)
+    assert found.told(int(packets.pts[60]), int(packets.dts[60])) == 60 * INTERVAL
+    assert found.told(int(packets.pts[61]), int(packets.dts[61])) == 61 * INTERVAL
+
+
+def test_times_of_decoding_that_are_made_up_make_one_join_and_no_more() -> None:
+    first, second = recording(b_frames=True), recording(b_frames=True)
+    second = Packets(second.pts, second.pts, second.pos + 10**6, second.is_keyframe, second.is_hidden)
+    found = timeline.read(joined(first, second), Clock(TICK_S, 25.0, has_decoding_times=False))
+    assert found is not None
+    assert (found.picture_count, found.leaps) == (200, 1)
+
+
 def test_a_pause_does_not_change_the_rate_and_is_kept() -> None:
     found = read(joined(recording(), recording(start=13 * 90000, at=100_000)), may_leap=False)
     assert found.fps == 25

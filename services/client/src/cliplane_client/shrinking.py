@@ -87,6 +87,7 @@ def shrink(
         if first is None:
             raise Doubtful("no picture")
         width, height = _size(stream, short_side)
+        start = first.pts or 0
         rate = stream.average_rate or stream.guessed_rate or 25
         target = output.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": PRESET})
         target.width, target.height, target.pix_fmt = width, height, "yuv420p"
@@ -100,6 +101,7 @@ def shrink(
         with ThreadPoolExecutor(1) as thread:
             scaled: deque[Future[VideoFrame]] = deque()
             for frame in islice(chain([first], pictures), max_frames):
+                frame.pts = (frame.pts or 0) - start  # MP4 hides what is shown before zero, as where a clock wraps
                 scaled.append(thread.submit(_smaller, scaler, frame, width, height))
                 frames += 1
                 progress(frames / max(total, frames))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cliplane.decoder.timeline import Clock, Timeline
 from cliplane.decoder.wire import Doubt
 
+_SAME_RATE = 0.05
 _PAUSE_S = 2.0
 _PAUSE_INTERVALS = 10
 _WRONG_BY_S, _WRONG_BY = 1.0, 0.1
@@ -15,7 +16,10 @@ def of_timeline(timeline: Timeline, clock: Clock, said_s: float) -> list[Doubt]:
     """Where the packets say something else than the headers, or nothing certain. `said_s`: the header's duration, 0
     where it says none."""
     found = []
-    if timeline.rate_source == "packets" and clock.fps:
+    duration_s = (timeline.end - timeline.start) * clock.time_base_s
+    # Where the header says none, FFmpeg's is the mean.
+    is_mean = abs(clock.fps * duration_s - timeline.picture_count) <= _SAME_RATE * timeline.picture_count
+    if timeline.rate_source == "packets" and clock.fps and not is_mean:
         found.append(
             Doubt("rate-contradicted", f"{timeline.fps:.3g} pictures a second, not {clock.fps:.3g} as the header says")
         )
@@ -30,7 +34,6 @@ def of_timeline(timeline: Timeline, clock: Clock, said_s: float) -> list[Doubt]:
     pause_s = timeline.longest_gap * clock.time_base_s
     if pause_s > _PAUSE_S and timeline.longest_gap > _PAUSE_INTERVALS * timeline.interval:
         found.append(Doubt("pause", f"one picture stands for {pause_s:.1f} s"))
-    duration_s = (timeline.end - timeline.start) * clock.time_base_s
     wrong_s = abs(said_s - duration_s)
     if said_s and not found and wrong_s > max(_WRONG_BY_S, _WRONG_BY * min(said_s, duration_s)):
         found.append(Doubt("duration-contradicted", f"{duration_s:.1f} s, not {said_s:.1f} s as the header says"))

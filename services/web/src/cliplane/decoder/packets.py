@@ -4,16 +4,17 @@ frame, by a look at both ends where the headers then prove right, else by one pa
 from __future__ import annotations
 
 import itertools
-import os
 from array import array
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from av.container import InputContainer
+from av.index import IndexEntry
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from cliplane.decoder import timeline
+from cliplane.decoder import layout, timeline
 from cliplane.decoder.container import LIBRARY_ERRORS, byte_size, demuxer, until_it_breaks
 from cliplane.decoder.doubts import of_timeline
 from cliplane.decoder.timeline import UNKNOWN, Clock, Packets, Timeline
@@ -32,6 +33,9 @@ _RAW = {"h264", "hevc"}
 _IN_ORDER_OF_DECODING = {"avi", *_RAW}
 """Containers without times of showing: FFmpeg makes some up, and for B-frames they are wrong."""
 
+_SAY_NO_RATE = {"gif", "apng", "webp_anim"}
+"""Each picture has a delay of its own; FFmpeg's rate is a guess from the first ones."""
+
 _SAY_DURATION = {"mov", "matroska", "avi"}
 
 _INDEXED = {"mov", "avi"}
@@ -47,9 +51,6 @@ _WHOLE_INDEX = 20_000
 """Entries of an index that are all looked at; of more, runs of `_RUN` that are spread over it."""
 _RUN, _RUNS = 64, 64
 
-_INDEX_TAIL_BYTES = 1 << 20
-"""Behind the last entry of an AVI's index; more: the index was not finished."""
-
 
 def read_timeline(
     container: InputContainer, stream: VideoStream, file: int, span: Span | None, limits: Limits
@@ -62,9 +63,12 @@ def read_timeline(
         UndecodableVideo: there is no picture, or none is shown for any time.
     """
     clock = _clock(container, stream)
-    found = _by_index(container, stream, file, span, clock) or _by_both_ends(container, stream, clock, limits)
+    found = _by_index(container, stream, file, span, clock) or _by_both_ends(
+        container, stream, file, span, clock, limits
+    )
     if found is None:
-        found = timeline.read(_all(container, stream, limits), clock)
+        packets = _all(container, stream, limits)
+        found = timeline.read(packets, _seen(clock, packets, stream))
     if found is None:
         raise UndecodableVideo("there is no picture in the file")
     if found.fps > _MAX_FPS:
@@ -91,9 +95,9 @@ def _said_s(container: InputContainer, stream: VideoStream) -> float:
 
 def _clock(container: InputContainer, stream: VideoStream) -> Clock:
     name = demuxer(container)
-    fps, time_base_s = float(stream.average_rate or 0), float(stream.time_base)
+    fps, time_base_s = 0.0 if name in _SAY_NO_RATE else float(stream.average_rate or 0), float(stream.time_base)
     # A raw stream's is the demuxer's own, DV's as many as there can be.
-    if not fps or name in _RAW or round(fps * time_base_s, 9) == 1:
+    if (not fps and name not in _SAY_NO_RATE) or name in _RAW or round(fps * time_base_s, 9) == 1:
         fps = float(stream.guessed_rate or 0)
     return Clock(
         time_base_s=time_base_s,
@@ -101,7 +105,15 @@ def _clock(container: InputContainer, stream: VideoStream) -> Clock:
         may_leap=name in _LEAPS,
         is_in_order_of_decoding=name in _IN_ORDER_OF_DECODING,
         has_times=name not in _RAW,
+        has_decoding_times=name != "matroska",
     )
+
+
+def _seen(clock: Clock, packets: Packets, stream: VideoStream) -> Clock:
+    """Where pictures are reordered, and each is said to be shown when it is decoded, the times were made up: by who
+    copied a raw stream into the container."""
+    is_made_up = stream.codec_context.has_b_frames and np.array_equal(packets.pts, packets.dts)
+    return replace(clock, is_in_order_of_decoding=True) if is_made_up else clock
 
 
 def goes_by_bytes(container: InputContainer) -> bool:
@@ -198,12 +210,13 @@ def _by_index(
     if last.pos + last.size > size:
         return None
     if name == "avi":
-        if size - last.pos - last.size > max(_INDEX_TAIL_BYTES, size // 20):
+        if layout.goes_on_behind(file, span, last.pos, last.size):
             return None
-    elif not stream.frames or count < stream.frames or _has_fragments(file, span):
+    elif not stream.frames or count < stream.frames or layout.has_fragments(file, span):
         return None
     first = next((k for k, entry in enumerate(index) if entry.is_keyframe), 0)
     head = _head(container, stream, index[first].timestamp)
+    clock = _seen(clock, head, stream)
     beginning = timeline.read(head, clock)
     if beginning is None:
         return None
@@ -221,7 +234,9 @@ def _by_index(
         return None
     hidden = sum(entry.is_discard for entry in entries) if count <= _WHOLE_INDEX else 0
     interval, fps, source = timeline.rate(gaps, clock)
-    end = round(last.timestamp + delay + interval)
+    is_even = timeline.are_even(gaps, interval)
+    last_shown = last.timestamp + delay if is_even else _last_shown(container, stream, index[max(first, count - _RUN)])
+    end = round(last_shown + interval)
     pictures = count - first - hidden
     return Timeline(
         start=beginning.start,
@@ -230,7 +245,7 @@ def _by_index(
         fps=fps,
         rate_source=source,
         picture_count=pictures,
-        is_even=timeline.are_even(gaps, interval) and abs((end - beginning.start) / interval - pictures) < 1.5,
+        is_even=is_even and abs((end - beginning.start) / interval - pictures) < 1.5,
         pieces=beginning.pieces,
         delay=delay,
         is_in_order_of_decoding=clock.is_in_order_of_decoding,
@@ -239,27 +254,20 @@ def _by_index(
     )
 
 
-def _has_fragments(file: int, span: Span | None) -> bool:
-    """Whether an MP4's index goes on in movie fragments (ISO/IEC 14496-12, 8.8), of which FFmpeg knows the first."""
-    position, end = span or (0, byte_size(file, span))
-    while position + 8 <= end:
-        head = os.pread(file, 16, position)
-        size, kind = int.from_bytes(head[:4], "big"), head[4:8]
-        if kind == b"moof":
-            return True
-        if size == 1:
-            size = int.from_bytes(head[8:16], "big")
-        if size < 8:
-            return False
-        position += size
-    return False
+def _last_shown(container: InputContainer, stream: VideoStream, late: IndexEntry) -> int:
+    """When the last picture is shown, where the order of decoding does not say it."""
+    container.seek(late.timestamp, stream=stream, backward=True)
+    ending = _of(container.demux(stream))
+    return int(np.where(ending.pts == UNKNOWN, ending.dts, ending.pts).max())
 
 
-def _by_both_ends(container: InputContainer, stream: VideoStream, clock: Clock, limits: Limits) -> Timeline | None:
+def _by_both_ends(
+    container: InputContainer, stream: VideoStream, file: int, span: Span | None, clock: Clock, limits: Limits
+) -> Timeline | None:
     """Where Matroska's headers say a rate and a duration, and the first and the last packets agree with both."""
     if demuxer(container) != "matroska" or not clock.fps or not container.duration:
         return None
-    if not stream.average_rate or stream.average_rate != stream.base_rate:
+    if not stream.average_rate or stream.average_rate != stream.base_rate or layout.is_joined_matroska(file, span):
         return None
     start = stream.start_time or 0
     said = container.duration / 1e6 / clock.time_base_s

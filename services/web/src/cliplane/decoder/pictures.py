@@ -6,7 +6,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 from av.container import InputContainer
@@ -29,15 +29,20 @@ _SEEK_WITHOUT_INDEX_S = 8.0
 """A gap worth a seek in a file that does not say where its keyframes are."""
 
 
-class Pictures:
-    """Of one open stream. Times are those of the timeline; `lost` are those of packets that could not be
-    decoded, or not wholly."""
+Reopen = Callable[[], tuple[InputContainer, VideoStream]]
 
-    def __init__(self, container: InputContainer, stream: VideoStream, timeline: Timeline) -> None:
-        self._container, self._stream, self._timeline = container, stream, timeline
+
+class Pictures:
+    """Of one open stream, which `reopen` opens anew. Times are those of the timeline; `lost` are those of packets that
+    could not be decoded, or not wholly."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, timeline: Timeline, reopen: Reopen) -> None:
+        self._container, self._stream, self._timeline, self._reopen = container, stream, timeline, reopen
         self._goes_by_bytes = goes_by_bytes(container)
         # Where all was read the list of keyframes is whole; where the clock starts again a time alone is no place.
-        self._must_rewind = goes_from_start(container) or (len(timeline.pieces) > 1 and not self._goes_by_bytes)
+        is_unmarked = timeline.times is not None and not timeline.keyframes
+        is_joined = len(timeline.pieces) > 1 and not self._goes_by_bytes
+        self._must_rewind = goes_from_start(container) or is_unmarked or is_joined
         self._decoded: Iterator[VideoFrame] = iter(())
         self._needed: frozenset[int] | None = None
         self._sent: deque[int] = deque()  # times of decoding of packets whose pictures have not come yet
@@ -125,14 +130,21 @@ class Pictures:
         if not self._must_rewind:
             if (self._timeline.keyframes or self._has_index()) and (keyframe := self._keyframe(time)) is not None:
                 yield keyframe
-            if not self._goes_by_bytes:
+            if self._goes_by_bytes:  # where a keyframe shares its unit with what is before it, its byte is past
+                number = bisect.bisect_right(self._timeline.keyframes, time, key=lambda keyframe: keyframe[0]) - 1
+                yield from (self._timeline.keyframes[number - k][0] for k in (1, 3) if number >= k)
+            else:
                 yield from (time - earlier_s / float(self._stream.time_base) for earlier_s in _EARLIER_S[:-1])
         yield -math.inf
 
     def _leap(self, place: float) -> None:
         self._read = 0
         if place == -math.inf:
-            rewind(self._container, self._stream)
+            # Where FFmpeg has an index it may lead elsewhere: of files that were joined, to the last one.
+            if self._goes_by_bytes or goes_from_start(self._container):
+                rewind(self._container, self._stream)
+            else:
+                self._container, self._stream = self._reopen()
             return
         try:
             if self._goes_by_bytes:
@@ -154,7 +166,7 @@ class Pictures:
                 if time is None:
                     continue
                 packet.pts = time
-                if in_order:
+                if in_order and not packet.is_discard:
                     self._sent.append(time)
                 # The demuxer has a part of it only; or it is the last one before a join, which looks the same.
                 if packet.is_corrupt and not self._timeline.leaps:
@@ -167,7 +179,7 @@ class Pictures:
             except LIBRARY_ERRORS:
                 if time is not None:
                     bisect.insort(self.lost, time)
-                    if in_order:
+                    if in_order and time in self._sent:
                         self._sent.remove(time)
                 continue
             for frame in frames:
@@ -186,7 +198,7 @@ class Pictures:
     def _own_time(self, packet: Packet[VideoStream]) -> int | None:
         """What the file says; of a raw stream's packets, which have no times, that of the picture in turn."""
         if not self._timeline.is_in_order_of_decoding:
-            return packet.dts if packet.pts is None else packet.pts
+            return self._timeline.told(packet.pts, packet.dts)
         times, number = self._timeline.times, self._read
         self._read += 1
         if packet.dts is None and times is not None and number < len(times):

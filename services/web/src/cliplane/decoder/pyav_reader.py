@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -34,19 +35,16 @@ class PyavReader:
         frame_rate: float = 0,
         pixels: str = "square",
     ) -> None:
-        self._container, self._stream = open_container(file, span, limits)
+        self._opening = file, span, limits, threads
+        self._container, self._stream = self._open()
         try:
             self._timeline, self.doubts = read_timeline(self._container, self._stream, file, span, limits)
             turned = orientation(self._container, self._stream)
         except BaseException:
             self._container.close()
             raise
-        codec = self._stream.codec_context
-        codec.thread_type, codec.thread_count = "AUTO", _thread_count(self._stream, threads)
-        # A stream may change its size on the way: FFmpeg then refuses what the headers would have been refused for.
-        codec.options = {"max_pixels": str(limits.max_pixels)}
         self._scaler = Scaler(self._stream, turned, are_stored=pixels == "stored")
-        self._pictures = Pictures(self._container, self._stream, self._timeline)
+        self._pictures = Pictures(self._container, self._stream, self._timeline, self._reopen)
         time_base_s = float(self._stream.time_base)
         length = self._timeline.end - self._timeline.start
         grid_fps = frame_rate or self._timeline.fps
@@ -99,6 +97,20 @@ class PyavReader:
 
     def close(self) -> None:
         self._container.close()
+
+    def _open(self) -> tuple[InputContainer, VideoStream]:
+        file, span, limits, threads = self._opening
+        container, stream = open_container(file, span, limits)
+        codec = stream.codec_context
+        codec.thread_type, codec.thread_count = "AUTO", _thread_count(stream, threads)
+        # A stream may change its size on the way: FFmpeg then refuses what the headers would have been refused for.
+        codec.options = {"max_pixels": str(limits.max_pixels)}
+        return container, stream
+
+    def _reopen(self) -> tuple[InputContainer, VideoStream]:
+        self._container.close()
+        self._container, self._stream = self._open()
+        return self._container, self._stream
 
     # Private. Times are in units of the stream's time base.
 

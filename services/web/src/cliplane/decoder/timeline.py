@@ -7,7 +7,7 @@ again or leaps the timeline goes on. Times are whole numbers in units of the str
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,11 +23,17 @@ UNKNOWN = -(2**63)
 ASSUMED_FPS = 25.0
 """Where neither packets nor headers tell of a rate: a single picture, a stream without times."""
 
+_PAUSE_INTERVALS = 3
+"""More than a picture that was dropped here and there."""
+
 _USUAL_INTERVALS = 10
 _LEAP_S = 1.0
 _ABSURD_LEAP_S = 600.0
 """No picture for so long, and for `_USUAL_INTERVALS`: the clock has leapt. The shorter time is for containers whose
 clock may leap (a transport stream's, cut out of a broadcast); in others a picture may be shown for minutes."""
+
+_MAX_DELAY_S, _MAX_DELAY_INTERVALS = 10.0, 64
+"""From a picture's decoding to its showing; codecs reorder 16. Beyond both of these its time is damaged."""
 
 _SAME_RATE = 0.05
 """Rates that differ by less are the same: the header's is believed, for it is exact, and times may be rounded."""
@@ -57,6 +63,8 @@ class Clock:
     is_in_order_of_decoding: bool = False
     """Only times of decoding are in the file: pictures are shown in the order in which the decoder gives them."""
     has_times: bool = True
+    has_decoding_times: bool = True
+    """Matroska has none: those that FFmpeg makes up go back and forth where two recordings are joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,8 @@ class Timeline:
     `times`: when each is shown, ascending, as far as the packets were read; None: evenly, or unevenly and not known.
     `keyframes`: (time shown, byte) of each, where the packets were read; else the container's own index has them,
     with times of decoding, which are earlier by `delay`. `leaps`: how often the clock leapt; `late_packets`: how many
-    come before the first keyframe; `longest_gap`: the longest time of one picture.
+    come before the first keyframe; `longest_gap`: the longest time of one picture; `max_delay`: the longest from a
+    picture's decoding to its showing that is believed, where the packets were read.
     """
 
     start: int
@@ -95,6 +104,13 @@ class Timeline:
     leaps: int = 0
     late_packets: int = 0
     longest_gap: int = 0
+    max_delay: int | None = None
+
+    def told(self, pts: int | None, dts: int | None) -> int | None:
+        """When a packet's picture is shown by its own times, of which one may be missing, or damaged beyond belief."""
+        if pts is None or dts is None or self.max_delay is None:
+            return dts if pts is None else pts
+        return pts if abs(pts - dts) <= self.max_delay else dts
 
     def place(self, pos: int, time: int) -> int | None:
         """When the picture of the packet at byte `pos` is shown, whose own time is `time`; None: never."""
@@ -123,18 +139,22 @@ def read(packets: Packets, clock: Clock) -> Timeline | None:
     decoded = np.where(packets.dts == UNKNOWN, packets.pts, packets.dts)
     if clock.is_in_order_of_decoding and (decoded == UNKNOWN).all():  # a raw stream
         decoded = np.round(np.arange(len(decoded)) * _said_interval(clock)).astype(np.int64)
-    shown = packets.pts if not clock.is_in_order_of_decoding else decoded
-    shown = np.where(shown == UNKNOWN, decoded, shown)
     known = np.flatnonzero(decoded != UNKNOWN)
     if not known.size:
         return None
-    is_key = packets.is_keyframe if packets.is_keyframe.any() else np.ones_like(packets.is_keyframe)
+    are_marked = bool(packets.is_keyframe.any())
+    is_key = packets.is_keyframe if are_marked else np.ones_like(packets.is_keyframe)
     usual = _usual_interval(np.diff(decoded[known])) or _said_interval(clock)
+    max_delay = round(max(_MAX_DELAY_S / clock.time_base_s, _MAX_DELAY_INTERVALS * usual))
+    shown = packets.pts if not clock.is_in_order_of_decoding else decoded
+    shown = np.where((shown == UNKNOWN) | (np.abs(shown - decoded) > max_delay), decoded, shown)
     pieces: list[Piece] = []
     times: list[Times] = []
     keyframes: list[tuple[int, int]] = []
     end = 0.0
-    for part in np.split(known, _breaks(decoded[known], packets.dts[known] != UNKNOWN, usual, clock)):
+    for part in np.split(
+        known, _breaks(decoded[known], clock.has_decoding_times & (packets.dts[known] != UNKNOWN), usual, clock)
+    ):
         keys, pos = part[is_key[part]], int(packets.pos[part[0]])
         if not keys.size:
             pieces.append(Piece(pos, 0, 0, None))
@@ -151,7 +171,9 @@ def read(packets: Packets, clock: Clock) -> Timeline | None:
     if not times:
         return None
     late = int(np.argmax(is_key))
-    return _of_times(np.unique(np.concatenate(times)), clock, pieces, sorted(keyframes), late)
+    marked = sorted(keyframes) if are_marked else []
+    found = _of_times(np.unique(np.concatenate(times)), clock, pieces, marked, late)
+    return replace(found, max_delay=max_delay)
 
 
 def _from_first(pieces: list[Piece]) -> list[Piece]:
@@ -186,17 +208,15 @@ def _of_times(
 
 def rate(gaps: npt.NDArray[np.int64], clock: Clock) -> tuple[float, float, RateSource]:
     """(usual interval, fps, where it is from) of the times from each picture to the next: the header's rate if the
-    packets agree, else theirs. The median outranks the mean, for a recording may pause."""
+    packets agree, else theirs: the mean of the times that are about the median, for a recording may pause."""
     usual = _usual_interval(gaps)
     said = 1 / (clock.fps * clock.time_base_s) if clock.fps > 0 else 0.0
     if usual is None:
         source: RateSource = "header" if said else "assumed"
         interval = said or 1 / (ASSUMED_FPS * clock.time_base_s)
         return interval, 1 / (interval * clock.time_base_s), source
-    mean = float(np.mean(gaps))
-    # Times are rounded: 30 frames a second are 33, 33 and 34 ms.
-    interval = mean if abs(mean - usual) <= max(1.0, _SAME_RATE * usual) else usual
-    if said and abs(said - interval) <= _SAME_RATE * said:
+    interval = float(np.mean(gaps[gaps < _PAUSE_INTERVALS * usual]))
+    if said and min(abs(said - interval), abs(said - usual)) <= _SAME_RATE * said:
         return said, clock.fps, "header" if clock.has_times else "assumed"
     return interval, 1 / (interval * clock.time_base_s), "packets"
 
