@@ -1,4 +1,5 @@
-"""A clip of a known move, re-muxed, re-timed, turned and damaged at random: its label stays.
+"""A clip of a known move, re-muxed, re-timed, turned, stretched, cut by an edit list and damaged at random: its label
+stays, its size and its length are those that a player shows.
 
 REMUXED says how many draws (`make fuzz` asks for 10,000). The seed is fixed, so a failure can be had again: its number
 is in the message, and `draw(number)` makes the same file.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,17 +46,30 @@ RETIMED = ("mp4", "mov", "matroska", "webm", "mpegts", "fragmented", "flv")
 """Containers that write any times; the others count frames."""
 
 
+LISTED = ("mp4", "mov")
+"""Containers with edit lists: what is before zero is there, and hidden."""
+
+STRETCHED = ("libx264", "mpeg4", "mpeg2video")
+"""Codecs that say how wide a pixel is, whatever the container."""
+
+SIDE = 160
+
+
 @cache
-def clip(label: str, codec: str) -> bytes:
+def clip(label: str, codec: str, pixel_aspect: Fraction | None) -> bytes:
     """A square one, so that every turn of it shows as much."""
-    frames = media.moving_camera(label, frames=PICTURES, width=160, height=160, speed=0.008)
-    return media.encode(frames, container="matroska", codec=codec, options=CODECS[codec])
+    frames = media.moving_camera(label, frames=PICTURES, width=SIDE, height=SIDE, speed=0.008)
+    options = CODECS[codec]
+    muxer = {"video_track_timescale": "1000"}  # milliseconds; Matroska, which has them, does not tell when to decode
+    return media.encode(frames, codec=codec, options=options, muxer=muxer, pixel_aspect=pixel_aspect)
 
 
 @dataclass(frozen=True)
 class Draw:
     label: str  # that is right
     told: str  # how the file was made
+    size: tuple[int, int]
+    seconds: float | None  # None: what is lost at its beginning makes it shorter
     data: bytes
 
 
@@ -68,6 +83,8 @@ def draw(number: int) -> Draw:
     speed = rng.choice((1.0, 1.0, 0.8, 1.3)) if can_retime else 1.0
     jitter_ms = rng.choice((0, 0, 6)) if can_retime and codec == "libvpx-vp9" else 0
     start_ms = rng.choice((0, 40, 1400, 3_600_000, 95_400_000)) if can_retime and container != "flv" else 0
+    hidden_ms = rng.choice((0, 0, 400)) if container in LISTED and start_ms == 0 else 0
+    pixel_aspect = rng.choice((None, Fraction(4, 3))) if codec in STRETCHED else None
     # What comes before the first keyframe is not shown.
     late = rng.choice((0, 0, 0, 5)) if container in ("mp4", "mpegts", "matroska") else 0
     # A VP9 decoder takes other pictures for those that are lost, and says nothing: what it shows may stand still.
@@ -78,8 +95,8 @@ def draw(number: int) -> Draw:
         if n < late or n in lost:
             return None
         jitter = noise.randrange(jitter_ms + 1)
-        packet.pts = round(packet.pts / speed) + start_ms + jitter
-        packet.dts = round(packet.dts / speed) + start_ms + (jitter if packet.pts == packet.dts else 0)
+        packet.pts = round(packet.pts / speed) + start_ms - hidden_ms + jitter
+        packet.dts = round(packet.dts / speed) + start_ms - hidden_ms + (jitter if packet.pts == packet.dts else 0)
         if jitter_ms:
             packet.dts = packet.pts
         return packet
@@ -88,7 +105,7 @@ def draw(number: int) -> Draw:
     a, b, c, d = matrix
     full = (a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30) if matrix != MATRICES[0] else None
     data = remuxed(
-        clip(label, codec),
+        clip(label, codec, pixel_aspect),
         "mp4" if container == "fragmented" else container,
         change=change,
         matrix=full,
@@ -100,16 +117,21 @@ def draw(number: int) -> Draw:
         towards = (a * x + c * y, b * x + d * y)
         label = next(name for name, direction in MOVES.items() if direction == towards)
     told = f"{codec} in {container}, matrix {matrix}, speed {speed}, jitter {jitter_ms}, start {start_ms}, "
-    return Draw(label, told + f"late {late}, lost {sorted(lost)}", data)
+    told += f"hidden {hidden_ms}, pixel {pixel_aspect}, late {late}, lost {sorted(lost)}"
+    size = (round(SIDE * (pixel_aspect or 1)), SIDE)
+    seconds = None if late else PICTURES / 25 / speed - hidden_ms / 1000
+    return Draw(label, told, size if a else size[::-1], seconds, data)
 
 
-def test_the_label_stays_whatever_container_rate_start_turn_or_damage(tmp_path: Path) -> None:
+def test_the_label_stays_whatever_container_rate_start_turn_shape_or_damage(tmp_path: Path) -> None:
     path = tmp_path / "video"
     wrong: list[Any] = []
     for number in range(DRAWS):
         drawn = draw(number)
         path.write_bytes(drawn.data)
         found = seen(path)
-        if set(found.labels) != {drawn.label}:
+        facts = found.facts
+        is_right = set(found.labels) == {drawn.label} and (facts.width, facts.height) == drawn.size
+        if not is_right or abs(facts.duration_s - (drawn.seconds or facts.duration_s)) > 0.1:
             wrong.append((number, drawn.told, drawn.label, found.labels, found.warnings, found.facts))
     assert not wrong, f"{len(wrong)} of {DRAWS}: {wrong[:5]}"

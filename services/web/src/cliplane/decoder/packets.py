@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 from av.container import InputContainer
-from av.index import IndexEntry
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -235,8 +234,8 @@ def _by_index(
     hidden = sum(entry.is_discard for entry in entries) if count <= _WHOLE_INDEX else 0
     interval, fps, source = timeline.rate(gaps, clock)
     is_even = timeline.are_even(gaps, interval)
-    last_shown = last.timestamp + delay if is_even else _last_shown(container, stream, index[max(first, count - _RUN)])
-    end = round(last_shown + interval)
+    last_shown = None if is_even else _last_shown(container, stream, index[max(first, count - _RUN)].timestamp)
+    end = round((last.timestamp + delay if last_shown is None else last_shown) + interval)
     pictures = count - first - hidden
     return Timeline(
         start=beginning.start,
@@ -254,11 +253,14 @@ def _by_index(
     )
 
 
-def _last_shown(container: InputContainer, stream: VideoStream, late: IndexEntry) -> int:
-    """When the last picture is shown, where the order of decoding does not say it."""
-    container.seek(late.timestamp, stream=stream, backward=True)
-    ending = _of(container.demux(stream))
-    return int(np.where(ending.pts == UNKNOWN, ending.dts, ending.pts).max())
+def _last_shown(container: InputContainer, stream: VideoStream, place: int) -> int | None:
+    """The latest time of showing from the keyframe at `place` on; the order of decoding does not say it."""
+    with until_it_breaks():
+        container.seek(place, stream=stream, backward=True)
+        ending = _of(container.demux(stream))
+        if ending.pts.size and (ending.pts != UNKNOWN).all():
+            return int(ending.pts.max())
+    return None
 
 
 def _by_both_ends(
