@@ -160,11 +160,10 @@ def test_an_exposition_takes_time_by_its_series_and_no_more(tmp_path: Path) -> N
 
 def known_metrics() -> set[str]:
     """Every name that /metrics can have."""
-    statistics = type("Triton", (), {"statistics": lambda _, within_s: []})()
     account = levels.Account(promised_bytes=0, uploads=0, whole=0, is_ready=True)
     collectors = (
         levels.Levels(Settings(), account, 0, Path("/tmp")),
-        TritonStatistics(statistics),
+        TritonStatistics(list),
         GpuStatistics(Path("/")),
     )
     found = {metric.name: metric.type for collector in collectors for metric in collector.collect()}

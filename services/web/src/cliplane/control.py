@@ -47,7 +47,7 @@ def version() -> Response:
     triton: Triton = current_app.extensions["triton"]
     server, served = None, []  # our own version is known whether Triton answers or not
     with contextlib.suppress(TritonUnavailable):
-        server, served = triton.server_version(), triton.models()
+        server, served = _patience().ask(triton.server_version), _patience().ask(triton.models)
     shm = os.statvfs(SHM)
     sizes = sizing.sizes(
         current_app.extensions["settings"], available_cpus(), available_memory(), shm.f_blocks * shm.f_frsize
@@ -90,7 +90,8 @@ def exposition() -> Response:
     )
     found = metrics.of_all_processes()
     levels = Levels(settings, account, int(metrics.total(found, "cliplane_lanes_busy")))
-    text = metrics.exposition(found, levels, TritonStatistics(current_app.extensions["triton"]), GpuStatistics())
+    patience, triton = _patience(), current_app.extensions["triton"]
+    text = metrics.exposition(found, levels, TritonStatistics(lambda: patience.ask(triton.statistics)), GpuStatistics())
     return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 

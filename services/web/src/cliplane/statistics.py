@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cliplane.errors import TritonUnavailable
-from cliplane.triton import Triton
 
-PATIENCE_S = 1.0
 _LABELS = ("model", "version")
 
 
 class TritonStatistics(Collector):
     """Asked for each exposition, in one call; a Triton that does not answer is `cliplane_triton_up` 0 and no more."""
 
-    def __init__(self, triton: Triton) -> None:
-        self._triton = triton
+    def __init__(self, ask: Callable[[], list[Any]]) -> None:
+        """`ask`: as `Triton.statistics`, and raises as it does."""
+        self._ask = ask
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("cliplane_triton_up", "1 if Triton answers")
         try:
-            statistics = self._triton.statistics(PATIENCE_S)
+            statistics = self._ask()
         except TritonUnavailable:
             up.add_metric((), 0)
             yield up

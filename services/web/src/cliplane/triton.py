@@ -80,14 +80,14 @@ class Triton:
         except InferenceServerException as exc:
             translate(exc)
 
-    def statistics(self, within_s: float) -> list[Any]:
+    def statistics(self) -> list[Any]:
         """Of each version of each model, `ModelStatistics` of Triton's gRPC protocol.
 
         Raises:
             TritonUnavailable: it does not answer.
         """
         try:
-            return list(self._client.get_inference_statistics(client_timeout=within_s).model_stats)
+            return list(self._client.get_inference_statistics(client_timeout=CONTROL_TIMEOUT_S).model_stats)
         except InferenceServerException as exc:
             if grpc_code(exc) in UNREACHABLE:
                 translate(exc)
