@@ -23,7 +23,7 @@ SHELLS = examples/batch/slurm.sh .ci/run .ci/engine .ci/tools .ci/readme .ci/bun
 PY = examples services/web/src services/client/src services/web/gunicorn.conf.py supervisor docker tests services/triton bench deploy
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up key doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend test-gpu-image rehearse-pods kubernetes-rules
+.PHONY: help up upgrade rollback certificate key doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend test-upgrade test-gpu-image rehearse-pods kubernetes-rules
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -33,12 +33,18 @@ help: ## print this list
 up: ## build and start the stack, and wait until it can answer (GPU=1: on a GPU host; PYTHON_BACKEND=1: with it)
 	@host/up
 
+upgrade: ## as `make up`, but the new release is tried beside the old one, and takes over without an interruption
+	@host/upgrade
+
+rollback: ## the release before the last upgrade takes over again, without a build
+	@host/upgrade --back
+
 doctor: ## what is wrong with this host, and with the stack on it (ARGS=--json)
 	@host/doctor $(ARGS)
 
 down: ## stop the stack and remove it
 	$(COMPOSE) down --volumes --remove-orphans
-	@# Compose does not know /dev/shm's volume by another size than the default.
+	@# Compose does not know /dev/shm's volume by another size or colour than the default.
 	@docker volume ls -q --filter label=com.docker.compose.project=$(shell host/setting COMPOSE_PROJECT_NAME cliplane) | xargs -r docker volume rm >/dev/null
 
 logs: ## follow the logs
@@ -49,6 +55,9 @@ ps: ## what runs, and how it is
 
 smoke: ## check a running stack over HTTP alone: make smoke BASE=https://host (or HTTP_PORT=8080)
 	@BASE=$(or $(BASE),http://127.0.0.1:$(shell host/setting HTTP_PORT 8080)) $(TOOLS) pytest $(or $(T),tests/e2e) $(ARGS)
+
+certificate: ## show TLS_CERT and TLS_KEY as they are now, after a renewal, without a restart
+	@host/certificate
 
 key: ## make an API key and print it, once: NAME=camera-7 (AT_ONCE=4 RATE=10 PRIORITY=interactive|batch)
 	@host/key "$(NAME)" "$(AT_ONCE)" "$(RATE)" "$(PRIORITY)"
@@ -121,6 +130,9 @@ test-readme: ## run README's commands, as they stand, in a clean clone
 
 test-bundle: ## a bundle is made, refused where a byte is flipped, and installed without a network
 	@.ci/bundle
+
+test-upgrade: ## so many upgrades under load, a rollback, and one that is taken back: UPGRADES=10
+	UPGRADES=$(or $(UPGRADES),10) $(MAKE) test T=tests/integration/test_upgrade.py ARGS=-s
 
 test-models: ## export X3D-S and Swin-T and serve them in the tests' stack (builds an image of 7 GB)
 	$(call BUILD,exporter)

@@ -44,7 +44,7 @@ COPY --chmod=0644 services/web/gunicorn.conf.py /etc/cliplane/
 COPY services/web/static /srv/static
 COPY --from=page /vendor /srv/static/vendor
 # Whatever umask the checkout was made with: the uid that serves these files can read them.
-RUN chmod -R a+rX /srv/static /etc/supervisor /etc/cliplane
+RUN chmod -R a+rX /srv/static /etc/supervisor /etc/cliplane && install -d -o web -g cliplane -m 0750 /run/listener
 COPY --from=package /opt/venv /opt/venv
 # For /version. Last, since they differ from build to build.
 ARG IMAGE_COMMIT=

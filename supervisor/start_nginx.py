@@ -1,4 +1,4 @@
-"""Start nginx on a clean floor, then become it.
+"""Start nginx on a clean floor, with the listening socket of the published port if it is ours, then become it.
 
 A master that was killed leaves workers, which hold the port, and spool files, which nobody will delete.
 """
@@ -8,11 +8,17 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
-from cliplane import walls
-from cliplane.paths import SPOOL
+from cliplane import listener, tls, walls
+from cliplane.decoder.sandbox import die_with_parent
+from cliplane.front import listen
+from cliplane.paths import NGINX, RUN, SPOOL
+
+WATCH = "read -r _ <&3; kill -TERM $PPID"
+"""When the listener's holder has died its port leads nowhere: nginx ends, and is started with the new one."""
 
 
 def orphans() -> list[int]:
@@ -25,6 +31,16 @@ def orphans() -> list[int]:
     return found
 
 
+def watch(holder: socket.socket, listening: int) -> None:
+    """A child that ends nginx when the listener's holder ends, and ends with nginx."""
+    if os.fork() == 0:
+        die_with_parent(signal.SIGKILL)
+        os.close(listening)
+        os.dup2(holder.fileno(), 3)
+        os.set_inheritable(3, True)  # dup2 does nothing to one that is 3 already
+        os.execv("/bin/sh", ["watch-listener", "-c", WATCH])
+
+
 def main() -> None:
     deadline = time.monotonic() + 5
     while (left := orphans()) and time.monotonic() < deadline:
@@ -35,6 +51,16 @@ def main() -> None:
     for file in SPOOL.rglob("*"):
         if file.is_file():
             file.unlink(missing_ok=True)
+    NGINX.unlink(missing_ok=True)
+    configuration = ""
+    if listener.is_ours(os.environ.get("COLOUR")):
+        listening, holder = listener.take()
+        watch(holder, listening)
+        # As nginx hands its sockets to its own successor: https://nginx.org/en/docs/control.html#upgrade
+        os.set_inheritable(listening, True)
+        os.environ["NGINX"] = f"{listening};"
+        configuration = listen(listener.PORT, tls.pair())
+    (RUN / "nginx-listener.conf").write_text(configuration)
     # It listens, and speaks to unix sockets alone; whatever others of this container may need.
     walls.close_datagrams()
     walls.close_tcp()

@@ -33,7 +33,7 @@ def config(*files: str, **environment: str) -> dict[str, Any]:
     return loaded
 
 
-@pytest.mark.parametrize("service", ["triton", "web"])
+@pytest.mark.parametrize("service", ["triton", "web", "listener"])
 def test_every_container_runs_without_rights(stack: Stack, service: str) -> None:
     (facts,) = json.loads(docker("inspect", stack.container(service)))
     host = facts["HostConfig"]
@@ -67,18 +67,27 @@ def test_web_cannot_write_triton_s_own_segments(stack: Stack) -> None:
             assert mode[2] in ("640", "644", "440")
 
 
-def test_only_web_is_published_and_only_to_this_host() -> None:
+def test_only_the_listener_is_published_and_only_to_this_host() -> None:
     services = config("compose.yaml", COMPOSE_PROFILES="obs")["services"]
-    assert "ports" not in services["triton"]
-    for service in ("web", "prometheus"):
-        assert [port["host_ip"] for port in services[service]["ports"]] == ["127.0.0.1"]
+    published = {name: [port["host_ip"] for port in service.get("ports", [])] for name, service in services.items()}
+    assert {name: hosts for name, hosts in published.items() if hosts} == {
+        "listener": ["127.0.0.1"],
+        "prometheus": ["127.0.0.1"],
+    }
+    for service in ("listener", "prometheus"):
         assert services[service]["read_only"]
         assert services[service]["cap_drop"] == ["ALL"]
 
 
+def test_two_releases_have_a_shared_memory_and_a_door_of_triton_s_each() -> None:
+    first, second = (config("compose.yaml", COLOUR=colour, COMPOSE_PROJECT_NAME="x")["volumes"] for colour in "ab")
+    for volume in ("shm", "triton"):
+        assert first[volume]["name"] != second[volume]["name"]
+
+
 def test_the_containers_bounds_follow_the_settings() -> None:
     services = config("compose.yaml", WEB_MEMORY="3g", WEB_CPUS="1.5", TRITON_MEMORY="9g", TRITON_CPUS="4")["services"]
-    bounds = {name: (int(service["mem_limit"]), float(service["cpus"])) for name, service in services.items()}
+    bounds = {name: (int(services[name]["mem_limit"]), float(services[name]["cpus"])) for name in ("web", "triton")}
     assert bounds == {"web": (3 * 2**30, 1.5), "triton": (9 * 2**30, 4.0)}
 
 

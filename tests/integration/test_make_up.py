@@ -163,6 +163,42 @@ def test_a_pair_that_cannot_be_is_named_before_anything_starts(project: str) -> 
             assert not containers(project)
 
 
+def test_a_renewed_certificate_is_shown_without_a_restart_and_a_wrong_one_is_not(project: str) -> None:
+    with tempfile.TemporaryDirectory(dir=REPOSITORY) as folder:
+        Path(folder).chmod(0o755)
+        for number in range(2):
+            issued = Path(folder, f"{number}")
+            issued.mkdir()
+            make(issued, ["localhost"])
+            (issued / "self-signed.key").chmod(0o440)
+        # As certbot has them: links, which lead elsewhere after a renewal.
+        files = {"TLS_CERT": Path(folder, "fullchain.pem"), "TLS_KEY": Path(folder, "privkey.pem")}
+        for file, name in zip(files.values(), ("crt", "key"), strict=True):
+            file.symlink_to(f"0/self-signed.{name}")
+        settings = {name: str(file) for name, file in files.items()}
+        done = up(project, **settings)
+        assert done.returncode == 0, done.stderr
+
+        def renew(certificate: int, key: int) -> subprocess.CompletedProcess[str]:
+            for (_, file), issued in zip(files.items(), (certificate, key), strict=True):
+                name = file.readlink().name
+                file.unlink()
+                file.symlink_to(f"{issued}/{name}")
+            return host(["host/certificate"], project, settings)
+
+        web = f"{project}-web-1"
+        started = docker("inspect", "-f", "{{.State.StartedAt}}", web)
+        wrong = renew(1, 0)
+        assert wrong.returncode == 1
+        assert f"TLS_KEY='{files['TLS_KEY']}': not the key of TLS_CERT=" in wrong.stderr
+        right = renew(1, 1)
+        assert right.returncode == 0, right.stderr
+        command = ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", str(files["TLS_CERT"])]
+        fingerprint = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("=")[1].strip()
+        assert right.stdout.strip() == f"shown from now on: SHA-256 {fingerprint}"  # it has asked nginx
+        assert docker("inspect", "-f", "{{.State.StartedAt}}", web) == started
+
+
 @pytest.mark.parametrize(("cpus", "threads"), [("0.5", 1), ("1", 1), ("1.5", 2), ("2", 2)])
 def test_the_sizes_follow_the_quota_of_the_container(cpus: str, threads: int) -> None:
     ask = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import os
 import shutil
 import sys
@@ -35,6 +36,8 @@ def main() -> None:
     sizes = sizing.sizes(settings, available_cpus(), available_memory(), shm.f_blocks * shm.f_frsize)
     settings = sizing.settle(settings, sizes)
     os.environ["CLIPLANE_LANES"] = str(settings.lanes)  # both gunicorns read it
+    release = {name: os.environ.get(name.upper()) for name in ("image_tag", "image_commit", "colour")}
+    log.info("release", cliplane=importlib.metadata.version("cliplane"), **release)
     log.info("settings", **settings.variables())
     log.info("sizes", **dataclasses.asdict(sizes))
     walls.close_ipc_calls()

@@ -92,14 +92,14 @@ def certificate(pair: tls.Pair | None) -> Iterator[Finding]:
         return
     left = int((pair.ends_at() - time.time()) // (24 * 3600))
     verdict = "ok" if left >= 14 else "warn" if left >= 0 else "FAIL"
-    command = "renew it, then: docker compose restart web"
+    command = "renew it, then: make certificate"
     yield verdict, "certificate", f"{left} days are left", "14 days", command
 
 
 def models() -> Iterator[Finding]:
     """Each model that is served. Which of them are missing the host knows, which has their folders."""
     try:
-        served = _ask("/version")[1]["models"]
+        served = ask("/version")[1]["models"]
     except OSError:
         return  # the round trip says so
     for name, version in served.items():
@@ -109,7 +109,7 @@ def models() -> Iterator[Finding]:
 def round_trip() -> Iterator[Finding]:
     """The answer of /readyz: one view by a shared region and by a gRPC message, equal to the bit."""
     try:
-        status, response = _ask("/readyz")
+        status, response = ask("/readyz")
     except OSError as exc:
         yield "FAIL", "round trip", str(exc), "web answers", "make logs"
         return
@@ -120,11 +120,16 @@ def round_trip() -> Iterator[Finding]:
         yield "FAIL", "round trip", f"{response['title']}: {response['detail']}", "/readyz is 200", "docs/problems.md"
 
 
-def _ask(path: str) -> tuple[int, Any]:
+def ask(path: str, body: bytes | None = None, timeout_s: float = 10) -> tuple[int, Any]:
+    """The answer of this container's nginx, status and JSON; with a body, to a POST.
+
+    Raises:
+        OSError: there is none.
+    """
     # Not urllib: it obeys the http_proxy that a Docker client's settings put into every container.
-    connection = http.client.HTTPConnection(*WEB, timeout=10)
+    connection = http.client.HTTPConnection(*WEB, timeout=timeout_s)
     try:
-        connection.request("GET", path)
+        connection.request("GET" if body is None else "POST", path, body)
         response = connection.getresponse()
         return response.status, json.loads(response.read() or b"null")
     except (http.client.HTTPException, ValueError) as exc:

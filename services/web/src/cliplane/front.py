@@ -9,6 +9,9 @@ from cliplane.tls import Pair
 
 MIN_BYTES_PER_S = 1024
 
+PORT = 8080
+"""Of every web container, in its own network; the published port is `listener.py`'s."""
+
 HSTS_S = 365 * 24 * 3600
 
 KEYS = "/keys/keys"
@@ -44,13 +47,18 @@ def nginx_server(pair: Pair | None, path_prefix: str = "") -> str:
     return "\n".join([*_listening(pair), *_without(path_prefix), ""])
 
 
+def listen(port: int, pair: Pair | None) -> str:
+    """nginx's directive."""
+    return f"listen {port} {'ssl ' if pair else ''}default_server;"
+
+
 def _listening(pair: Pair | None) -> list[str]:
     if not pair:
-        return ["listen 8080 default_server;", 'set $cliplane_hsts "";']
+        return [listen(PORT, pair), 'set $cliplane_hsts "";']
     # A browser that was told so for a certificate it does not trust would not let its user go on (RFC 6797, 12.1).
     hsts = f"max-age={HSTS_S}" if pair.is_given else ""
     return [
-        "listen 8080 ssl default_server;",
+        listen(PORT, pair),
         f"ssl_certificate {pair.certificate};",
         f"ssl_certificate_key {pair.key};",
         "ssl_protocols TLSv1.2 TLSv1.3;",

@@ -12,3 +12,12 @@ SPOOL = Path("/spool")
 
 MEDIA = Path("/srv/media")
 """MEDIA_ROOT of the host, read-only; no folder where the operator has given none."""
+
+LISTENER = Path("/run/listener")
+"""A volume that a stack's releases share: where the published port's listening socket is asked for (`listener.py`)."""
+
+LEAVING = RUN / "leaving"
+"""A file that says: another release has taken over. Each answer then asks for a new connection (nginx.conf)."""
+
+NGINX = RUN / "nginx.sock"
+"""Where nginx tells how many connections it has (stub_status)."""

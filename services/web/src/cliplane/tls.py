@@ -17,10 +17,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cliplane.paths import RUN
 from cliplane.settings import SettingsError
 
 WEB_UID, GROUP = 10002, 10000
 DAYS = 3650
+
+RENEWED = RUN / "tls"
+"""What `make certificate` has brought since the container's start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,8 @@ class Pair:
         """SHA-256 of the first certificate, as browsers and openssl show it."""
         pem = self.certificate.read_text()
         end = "-----END CERTIFICATE-----"
-        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem[: pem.index(end)] + end)).hexdigest().upper()
-        return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
+        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem[: pem.index(end)] + end)).hexdigest()
+        return colons(digest)
 
     def ends_at(self) -> float:
         """Seconds since the epoch.
@@ -50,6 +54,11 @@ class Pair:
         if done.returncode:
             raise ValueError(f"no certificate: {self.certificate}")
         return ssl.cert_time_to_seconds(done.stdout.strip().removeprefix("notAfter="))
+
+
+def colons(digest: str) -> str:
+    """As browsers and openssl write one."""
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2)).upper()
 
 
 def pair(
@@ -67,7 +76,8 @@ def pair(
         raise SettingsError(f"TLS={tls!r}: self-signed, or not set where TLS_CERT and TLS_KEY are")
     if certificate:
         names = (f"TLS_CERT={certificate!r}", f"TLS_KEY={key!r}")
-        return Pair(given / "cert.pem", given / "key.pem", names, is_given=True)
+        folder = RENEWED if (RENEWED / "cert.pem").exists() else given
+        return Pair(folder / "cert.pem", folder / "key.pem", names, is_given=True)
     if tls:
         names = ("keys/self-signed.crt", "keys/self-signed.key")
         return Pair(kept / "self-signed.crt", kept / "self-signed.key", names, is_given=False)
