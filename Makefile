@@ -169,7 +169,7 @@ kubernetes-rules: ## write the Prometheus operator's rules and Grafana's dashboa
 # With Triton's Python backend, which bench/overlap takes for its model of a fixed time.
 PYTHON_IMAGE = docker compose -f compose.yaml -f compose.python.yaml build -q triton
 
-bench: ## measure, and write docs/benchmarks.md from it (ONLY="handoff floor peers upload growth length start readers overlap views")
+bench: ## measure, and write docs/benchmarks.md from it (ONLY="handoff floor peers upload growth length segments start readers overlap views")
 	docker compose build -q
 	$(PYTHON_IMAGE)
 	$(call BUILD,exporter)

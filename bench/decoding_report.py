@@ -100,6 +100,23 @@ The same footage (256p, h264) repeated, 10 views, one client. `spool` is the upl
 """
 
 
+def segments(data: Any, _: Pictures) -> str:
+    long = data["long"]
+    rows = [
+        [name, one["early_mb"], one["late_mb"], f"{one['growth']:+.1%}"]
+        for name, one in data.items()
+        if name in ("decoders", "others")
+    ]
+    return f"""## Segments
+
+720p, camera_motion, a window a second. {data["short_s"]} s of video take Cliplane {data["seconds"]["Cliplane"]} s and the floor {data["seconds"]["floor"]} s, medians: its
+throughput is {data["throughput / floor"]:.0%} of the floor's. {data["minutes"]} minutes: {long["windows"]:.0f} windows in {long["seconds"]} s, the first after {long["first_window_s"]} s;
+{long["frames_decoded"]:.0f} frames were decoded, of {long["frames"]:.0f}. `make bench ONLY=segments`
+
+{table(["memory of their own", "early MB", "late MB", "growth"], rows)}
+"""
+
+
 def views(data: Any, _: Pictures) -> str:
     rows = [[name, *one.values()] for name, one in data["views"].items()]
     rule = [[sure, one["mean_views"], one["agreement"]] for sure, one in data["rule"].items()]

@@ -42,6 +42,7 @@ def main() -> None:
         "upload": ["bench.upload", clip, *work],
         "growth": ["bench.growth", clip, *work],
         "length": ["bench.length", clip, *work],
+        "segments": ["bench.segments", clip, *work],
         "start": ["bench.start", clip, *work],
         "readers": ["bench.readers", clip, *work],
         "overlap": ["bench.overlap.run", clip, *work],
