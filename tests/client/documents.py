@@ -25,6 +25,14 @@ RESULT: dict[str, Any] = {
     "video": VIDEO,
     "timing_ms": {"spool": 1.0, "decode": 2.0, "infer": 3.0, "total": 4.0},
 }
+WINDOW: dict[str, Any] = {"window": 0, "start_s": 0.0, "end_s": 1.0, "predictions": [PREDICTION]}
+SEGMENT: dict[str, Any] = {"label": "static", "start_s": 0.0, "end_s": 2.0, "score": 0.9}
+SEGMENTED: dict[str, Any] = {
+    **{name: RESULT[name] for name in ("request_id", "model", "version", "handoff", "video", "timing_ms")},
+    "stride_s": 1.0,
+    "windows": 2,
+    "segments": [SEGMENT],
+}
 SAMPLING = {"clip_length": 16, "temporal_stride": 2, "short_side": 64, "crop": [64, 64], "clips": 4, "views": 4}
 MODEL: dict[str, Any] = {
     "name": "camera_motion",

@@ -15,7 +15,7 @@ import pytest
 from cliplane_client import AsyncClient, Busy, Client, InvalidAddress, InvalidResponse, NoAnswer
 
 from tests.client.conftest import cliplane
-from tests.client.documents import HEALTH, VIDEO, VIEW
+from tests.client.documents import HEALTH, SEGMENT, SEGMENTED, VIDEO, VIEW, WINDOW
 from tests.client.loopback import Server
 from tests.client.test_hostile_server import OPERATIONS, classify
 
@@ -66,6 +66,23 @@ def test_an_answer_that_trickles_is_not_waited_for(server: Server) -> None:
     server.response = trickle()
     with Client(server.base, timeout_s=0.3) as client, pytest.raises(NoAnswer):
         client.health()
+
+
+def segments_step_by_step() -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    steps = [("video", VIDEO), *[("window", WINDOW)] * 44, ("segment", SEGMENT), ("result", SEGMENTED)]
+    for name, data in steps:
+        yield f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+        time.sleep(0.05)
+
+
+def test_segments_may_last_as_long_as_their_events_go_on_and_no_longer(server: Server) -> None:
+    server.response = segments_step_by_step()
+    with Client(server.base, timeout_s=2) as client:
+        assert client.segments(b"x").segments[0].label == "static"
+    server.response = trickle()
+    with Client(server.base, timeout_s=0.3) as client, pytest.raises(NoAnswer):
+        client.segments(b"x")
 
 
 def test_who_wishes_to_be_asked_in_three_years_is_not_waited_for(server: Server) -> None:

@@ -27,7 +27,11 @@ def classify(client: Client) -> Any:
     return client.classify(b"x")
 
 
-OPERATIONS: list[Callable[[Client], Any]] = [classify, Client.models, Client.health, Client.uplink]
+def segments(client: Client) -> Any:
+    return client.segments(b"x")
+
+
+OPERATIONS: list[Callable[[Client], Any]] = [classify, segments, Client.models, Client.health, Client.uplink]
 
 
 def anything() -> st.SearchStrategy[Any]:

@@ -86,7 +86,7 @@ export class Card {
       warning: (warning) => this.showWarnings([...this.warnings, warning]),
       view: (view) => this.showView(view),
       window: ({ end_s: seen }) => this.say(`${percent(seen / this.durationS)} of the video watched …`),
-      segment: (segment) => this.showSegments([...this.segments, segment]),
+      segment: (segment) => this.addSegment(segment),
       result: (result) => (result.segments ? this.showSegmented(result, address) : this.showResult(result, address)),
       failed: ({ type = "", title, detail, request_id: id }) => {
         const advice = ADVICE[type.split(":").pop()] ?? (id ? `Whoever runs the server finds it as ${id}.` : "");
@@ -135,7 +135,14 @@ export class Card {
     this.playhead.style.left = `${100 * Math.min(part, 1)}%`;
   }
 
+  /** Drawn once a frame, however many come: an hour may have thousands. */
+  addSegment(segment) {
+    this.segments.push(segment);
+    this.drawing ??= requestAnimationFrame(() => this.showSegments(this.segments));
+  }
+
   showSegments(segments) {
+    this.drawing = null;
     this.segments = segments;
     const labels = [...new Set(segments.map((segment) => segment.label))];
     const colour = (label) => COLOURS[labels.indexOf(label) % COLOURS.length];

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cliplane_client.bodies import ServerPath
 from cliplane_client.client import Client
 from cliplane_client.display import complain, console, note, progress_bars
 from cliplane_client.exports import FORMATS
@@ -21,6 +22,7 @@ OK, FAILED = 0, 1
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", help="a file")
+    parser.add_argument("--path", action="store_true", help="the file is the server's, beneath its MEDIA_ROOT")
     parser.add_argument("--model", help="default: the server's")
     parser.add_argument("--stride", type=float, metavar="S", help="seconds from one window to the next (default: 1)")
     parser.add_argument("--threshold", type=float, metavar="P", help="score from which a label holds (default: 0.5)")
@@ -39,7 +41,7 @@ def run(client: Client, args: argparse.Namespace, notes: Console) -> int:
         "window_s": args.window,
     }
     try:
-        answer = _asked(client, Path(args.video), windows, notes)
+        answer = _asked(client, ServerPath(args.video) if args.path else Path(args.video), windows, notes)
     except OSError as error:
         complain(notes, f"{clean(args.video)}: {error}")
         return FAILED
@@ -53,13 +55,14 @@ def run(client: Client, args: argparse.Namespace, notes: Console) -> int:
     return OK
 
 
-def _asked(client: Client, path: Path, windows: Windows, notes: Console) -> Segments:
-    size = path.stat().st_size
+def _asked(client: Client, source: Path | ServerPath, windows: Windows, notes: Console) -> Segments:
+    size = source.stat().st_size if isinstance(source, Path) else None
+    name = source.name if isinstance(source, Path) else source.path
     with progress_bars(notes) as progress:
-        task = progress.add_task(clean(path.name), total=size)
+        task = progress.add_task(clean(name), total=size)
         last: dict[str, Any] = {}
         duration_s = 0.0
-        for event in client.stream_segments(path, sent=lambda done: progress.update(task, completed=done), **windows):
+        for event in client.stream_segments(source, sent=lambda done: progress.update(task, completed=done), **windows):
             if event.name == "video":
                 duration_s = event.data["duration_s"]
             elif event.name == "window":
