@@ -10,10 +10,10 @@ ROOT = Path(__file__).parents[2]
 
 def test_every_attack_has_a_test_that_is_there() -> None:
     text = (ROOT / "docs/security.md").read_text()
-    rows = text.partition("| attack |")[2].partition("\n\n")[0].splitlines()[2:]
-    assert rows
-    for row in rows:
-        tests = re.findall(r"`(tests/[a-z0-9_/]+\.py)`", row)
+    tables = [text.partition(head)[2].partition("\n\n")[0].splitlines()[2:] for head in ("| attack |", "| part |")]
+    assert all(tables)
+    for row in (row for rows in tables for row in rows):
+        tests = re.findall(r"`(tests/[a-z0-9_/]+\.py|\.ci/[a-z]+)`", row)
         assert tests, row
         for test in tests:
             assert (ROOT / test).is_file(), test
