@@ -64,7 +64,13 @@ def infer(triton: Triton, region: Region, first: int, views: int, model: str = M
     answers: queue.SimpleQueue[tuple[object, str, CliplaneError | None]] = queue.SimpleQueue()
     spec = triton.spec(model)
     triton.infer(
-        spec, region, first, views, shared=True, request_id="test", on_inferred=lambda *answer: answers.put(answer)
+        spec,
+        region,
+        first * spec.sampling.view_bytes,
+        views,
+        shared=True,
+        request_id="test",
+        on_inferred=lambda *answer: answers.put(answer),
     )
     probabilities, _, error = answers.get(timeout=60)
     if error is not None:

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from cliplane.classification import AUTO, Job
 from cliplane.classification import classify as classify_with
 from cliplane.errors import CliplaneError
 from cliplane.lane import Lane
+from cliplane.requests import AUTO, Job
 from cliplane.settings import Settings
 from cliplane.triton import Triton
 

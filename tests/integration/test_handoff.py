@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cliplane import region as regions
-from cliplane.classification import Job
 from cliplane.classification import classify as classify_with
 from cliplane.errors import CliplaneError, RegionLost, SharedMemoryTooSmall
 from cliplane.lane import Lane
 from cliplane.media import HEAD_BYTES, sniff
+from cliplane.requests import Job
 from cliplane.settings import Settings
 from cliplane.triton import Triton
 from tritonclient.grpc import InferInput

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cliplane.classification import Job, classify
+from cliplane.classification import classify
 from cliplane.decoder import client
 from cliplane.errors import DecodeTimeout, UndecodableVideo
 from cliplane.lane import Lane
+from cliplane.requests import Job
 from cliplane.settings import Settings
 from cliplane.triton import Triton
 

@@ -21,16 +21,30 @@ from cliplane_client.errors import (
     TimedOut,
 )
 from cliplane_client.responses import Event
-from cliplane_client.results import FileWarning, Health, Model, Orientation, Prediction, Result, Sampling, Video, View
+from cliplane_client.results import (
+    Answer,
+    Compared,
+    FileWarning,
+    Health,
+    Model,
+    Orientation,
+    Prediction,
+    Result,
+    Sampling,
+    Video,
+    View,
+)
 from cliplane_client.segments import Segment, Segments, Window
 from cliplane_client.shrinking import Shrinking, shrink
 
 __all__ = [
+    "Answer",
     "AsyncClient",
     "Busy",
     "CannotConnect",
     "Client",
     "ClientError",
+    "Compared",
     "Event",
     "Failed",
     "FileWarning",

@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     classify = commands.add_parser("classify", help="videos in, labels out", parents=[_connection()])
     classify.add_argument("videos", nargs="+", help="files, quoted patterns, or - for standard input")
     classify.add_argument("--path", action="store_true", help="the videos are paths of the server's MEDIA_ROOT")
-    classify.add_argument("--model", help="default: the server's")
+    classify.add_argument("--model", type=_model, help="default: the server's")
     classify.add_argument("--views", type=_views, help="how many views, or auto (default: the model's)")
     classify.add_argument(
         "--top", type=int, help="how many labels at most (default: 5, or all above their least score)"
@@ -158,6 +158,12 @@ def _views(text: str) -> int | str:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError("a whole number from 1, or auto")
     return int(text)
+
+
+def _model(text: str) -> str:
+    if "," in text:
+        raise argparse.ArgumentTypeError("one model; several answer by Client.compare, or over HTTP")
+    return text
 
 
 def _score(text: str) -> float:

@@ -19,6 +19,7 @@ from cliplane_client.bodies import Source, async_opened, chunks, headers, opened
 from cliplane_client.errors import CannotConnect, NoAnswer, NotReady
 from cliplane_client.responses import (
     CLASSIFY,
+    COMPARE,
     SEGMENTS,
     Bounds,
     Event,
@@ -59,6 +60,7 @@ class Asked(TypedDict, total=False):
     """What is asked of a video; what is not given is the server's to choose."""
 
     model: str | None
+    """Or several, with commas between, of `compare` and `stream`."""
     views: int | str | None
     """How many views, or "auto"."""
     top: int | None
@@ -135,7 +137,12 @@ class Client(_Shared):
         self, source: Source, *, sent: Callable[[int], None] = lambda _: None, **asked: Unpack[Asked]
     ) -> Iterator[Event]:
         """The same, step by step, while it happens. `sent` is told how many bytes are on their way so far."""
-        return self._stream(CLASSIFY, _query(asked), source, sent)
+        return self._stream(_kind(asked), _query(asked), source, sent)
+
+    def compare(self, source: Source, **asked: Unpack[Asked]) -> results.Compared:
+        """Several models' labels of a video that is sent and decoded once. Raises as `classify`."""
+        (last,) = deque(self._stream(COMPARE, _query(asked), source, lambda _: None), maxlen=1)
+        return results.compared(last.data)
 
     def segments(self, source: Source, **windows: Unpack[Windows]) -> Segments:
         """From when to when labels hold in a video, however long: a path, or its bytes. Raises as `classify`.
@@ -252,8 +259,16 @@ class AsyncClient(_Shared):
 
     async def stream(self, source: Source, **asked: Unpack[Asked]) -> AsyncIterator[Event]:
         """As `Client.stream`."""
-        async for event in self._stream(CLASSIFY, _query(asked), source):
+        async for event in self._stream(_kind(asked), _query(asked), source):
             yield event
+
+    async def compare(self, source: Source, **asked: Unpack[Asked]) -> results.Compared:
+        """As `Client.compare`."""
+        last: Event | None = None
+        async for event in self._stream(COMPARE, _query(asked), source):
+            last = event
+        assert last is not None
+        return results.compared(last.data)
 
     async def segments(self, source: Source, **windows: Unpack[Windows]) -> Segments:
         """As `Client.segments`."""
@@ -312,6 +327,10 @@ class AsyncClient(_Shared):
         async for chunk in response.aiter_raw():
             body += bounds.taken(chunk)
         return bytes(body)
+
+
+def _kind(asked: Asked) -> Kind:
+    return COMPARE if "," in (asked.get("model") or "") else CLASSIFY
 
 
 def _query(asked: Asked) -> dict[str, str]:

@@ -94,6 +94,28 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """One model's of several."""
+
+    model: str
+    version: str
+    predictions: Predictions
+    views: tuple[View, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Several models' answers to one video, in the order in which they were asked for."""
+
+    request_id: str
+    answers: tuple[Answer, ...]
+    video: Video
+    timing_ms: Timing
+    warnings: tuple[FileWarning, ...] = ()
+    json: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """How a model wants its views cut; `short_side` in pixels. `frame_rate`: its stride counts frames of a video of so
     many a second; None: the video's own. `mode`: "stride", or how else a clip's frames are chosen."""
@@ -187,6 +209,11 @@ def convert[T](body: dict[str, Any], kind: type[T]) -> T:
 def result(body: dict[str, Any]) -> Result:
     """The answer to a video, from its JSON; see `convert`."""
     return replace(convert(body, Result), json=body)
+
+
+def compared(body: dict[str, Any]) -> Compared:
+    """Several models' answers, from their JSON; see `convert`."""
+    return replace(convert(body, Compared), json=body)
 
 
 def models(body: dict[str, Any]) -> list[Model]:

@@ -8,60 +8,25 @@ coarse to fine, and end when enough are known.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, Literal
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from typing import Any
 
 from msgspec import structs, to_builtins
 
 from cliplane.decoder import wire
 from cliplane.errors import BadQuery
-from cliplane.findings import Findings
+from cliplane.findings import findings
 from cliplane.lane import Lane
-from cliplane.media import Span
 from cliplane.model_spec import ModelSpec
+from cliplane.requests import AUTO, Job
 from cliplane.run import Event, Run
 from cliplane.sampling import split_views
 from cliplane.schedule import Schedule
-from cliplane.spool import open_upload
 from cliplane.triton_responses import Probabilities
-
-AUTO: Literal["auto"] = "auto"
-TOP = 5
-"""How many labels are answered where neither the request nor a least score says which."""
 
 AUTO_VIEWS = 10
 """Most views of `views=auto`: the usual count of clips in the literature."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One request.
-
-    `path`: the file's, as `open_file` takes it. `span`: where in the file the video lies, None for all of it. `views`:
-    None for the model's own number, `AUTO` for as many as it takes. `min_score`: what an answered label must reach;
-    None: the model's own thresholds, where it has some. `top`: None for all of those, or `TOP` where nothing has to be
-    reached.
-    """
-
-    path: str
-    span: Span | None
-    container: str
-    model: str
-    views: int | Literal["auto"] | None
-    top: int | None
-    request_id: str
-    spool_ms: float
-    client: int | None = None
-    """The client's connection, a file descriptor: readable when the client has left; None where none is known."""
-    began: float = field(default_factory=time.monotonic)
-    """When the lane took the request, by the monotonic clock: its deadline counts from then."""
-    open_file: Callable[[str], BinaryIO] = open_upload
-    """May raise, as the file may have gone since it was looked at."""
-    key: str = ""
-    """The name of the request's key, for the count."""
-    min_score: float | None = None
 
 
 def classify(lane: Lane, job: Job) -> Generator[Event]:
@@ -94,7 +59,7 @@ class _Run(Run[Schedule]):
 
     def __init__(self, lane: Lane, job: Job, spec: ModelSpec) -> None:
         super().__init__(lane, job, spec)
-        self._findings = _findings(job, spec)
+        self._findings = findings(job, spec)
 
     def _new_schedule(self, *, is_shared: bool) -> Schedule:
         spec = self._spec
@@ -154,9 +119,3 @@ class _Run(Run[Schedule]):
             reason = "all" if known == planned else "decided"
             result["auto"] = {"planned": planned, "used": known, "reason": reason}
         return result
-
-
-def _findings(job: Job, spec: ModelSpec) -> Findings:
-    min_scores = spec.thresholds if job.min_score is None else job.min_score
-    top = job.top or (TOP if min_scores is None else len(spec.labels))
-    return Findings(spec.labels, top, min_scores, is_multi_label=spec.is_multi_label)

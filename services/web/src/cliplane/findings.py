@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,19 @@ import numpy.typing as npt
 from cliplane.averaging import MinScores, Prediction, average, top_predictions
 from cliplane.decoder.wire import View
 from cliplane.early_stop import are_labels_decided, is_decided
+from cliplane.model_spec import ModelSpec
+
+TOP = 5
+"""How many labels are answered where neither the request nor a least score says which."""
+
+
+class Wanted(Protocol):
+    """What a request says of labels: see `requests.Job`."""
+
+    @property
+    def top(self) -> int | None: ...
+    @property
+    def min_score(self) -> float | None: ...
 
 
 class Findings:
@@ -53,6 +66,10 @@ class Findings:
         return {"view": self._shown[slot].view, **self._view(slot)}
 
     def result(self, known: int) -> dict[str, Any]:
+        """`answer`, and what is known of the video."""
+        return {**self.answer(known), "video": self.video, "warnings": self.warnings}
+
+    def answer(self, known: int) -> dict[str, Any]:
         """The predictions of the first `known` slots, at least one; the views by time, whichever way they came, so that
         equal views give equal bits."""
         slots = sorted(range(known), key=lambda slot: self._shown[slot].view)
@@ -60,8 +77,6 @@ class Findings:
         return {
             "predictions": self._predictions(mean),
             "views": [self._view(slot) for slot in slots],
-            "video": self.video,
-            "warnings": self.warnings,
         }
 
     def _view(self, slot: int) -> dict[str, Any]:
@@ -71,3 +86,10 @@ class Findings:
 
     def _predictions(self, probabilities: npt.NDArray[Any]) -> list[Prediction]:
         return top_predictions(probabilities, self._labels, self._top, self._min_scores or 0.0)
+
+
+def findings(wanted: Wanted, spec: ModelSpec) -> Findings:
+    """Of a model, for a request."""
+    min_scores = spec.thresholds if wanted.min_score is None else wanted.min_score
+    top = wanted.top or (TOP if min_scores is None else len(spec.labels))
+    return Findings(spec.labels, top, min_scores, is_multi_label=spec.is_multi_label)

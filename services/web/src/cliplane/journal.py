@@ -76,9 +76,11 @@ def _answered(outcome: str, result: dict[str, Any]) -> None:
     if outcome == CLASSIFIED:  # how long segments take is their video's length
         for stage, ms in timing.items():
             metrics.STAGE_SECONDS.labels(stage).observe(ms / 1000)
-    views = len(result["views"]) if outcome == CLASSIFIED else result["windows"]
+    answers = result.get("answers", [result])  # of several models
+    views = sum(len(one["views"]) for one in answers) if outcome == CLASSIFIED else result["windows"]
     metrics.HANDOFFS.labels(result["handoff"]).inc()
-    metrics.VIEWS.labels(result["model"]).inc(views)
+    for one in answers:
+        metrics.VIEWS.labels(one["model"]).inc(len(one["views"]) if outcome == CLASSIFIED else views)
     if "auto" in result:
         metrics.VIEWS_SAVED.labels(result["model"]).inc(result["auto"]["planned"] - result["auto"]["used"])
     warnings = [warning["type"] for warning in result["warnings"]]
@@ -86,8 +88,8 @@ def _answered(outcome: str, result: dict[str, Any]) -> None:
         metrics.WARNINGS.labels(type_).inc()
     log.info(
         outcome,
-        model=result["model"],
-        version=result["version"],
+        model=",".join(one["model"] for one in answers),
+        version=",".join(one["version"] for one in answers),
         handoff=result["handoff"],
         views=views,
         container=result["video"]["container"],

@@ -18,13 +18,14 @@ from flask import Blueprint, Request, Response, current_app, g, jsonify, request
 from werkzeug.datastructures import Headers
 
 from cliplane import journal, problems
-from cliplane.classification import AUTO, Job
 from cliplane.classification import classify as classify_with
+from cliplane.comparison import MAX_MODELS, compare
 from cliplane.errors import BadBody, BadQuery, ClientGone, EncodedBody, UnknownModel
 from cliplane.forms import read_form
 from cliplane.lane import Lane
 from cliplane.media import HEAD_BYTES, Span, sniff
 from cliplane.media_root import open_media
+from cliplane.requests import AUTO, Job
 from cliplane.run import Event
 from cliplane.segmentation import MAX_S, MIN_S, STRIDE_S, SegmentsJob, segment
 from cliplane.settings import Settings
@@ -51,7 +52,8 @@ def classify() -> Response:
     lane: Lane = current_app.extensions["lane"]
     with journal.refusals(_key(request)):
         job = read_job(request, current_app.extensions["settings"], time.monotonic())
-    return _answer(journal.recorded(classify_with(lane, job), job, lane.triton.knows), job.request_id)
+    events = compare(lane, job) if len(job.models) > 1 else classify_with(lane, job)
+    return _answer(journal.recorded(events, job, lane.triton.knows), job.request_id)
 
 
 @blueprint.post("/v1/segments")
@@ -165,7 +167,7 @@ class _Choices(NamedTuple):
 
 
 def _choices(asked: Mapping[str, str], settings: Settings) -> _Choices:
-    model = _model(asked, settings)
+    model = _models(asked, settings)
     views = AUTO if asked.get("views") == AUTO else _whole_number(asked, "views", settings.max_views)
     return _Choices(model, views, _whole_number(asked, "top", 1000), _number(asked, "min_score", 0, 1))
 
@@ -188,6 +190,13 @@ def _segments_choices(asked: Mapping[str, str], settings: Settings) -> _Segments
         _number(asked, "threshold", 0.01, 1),
         _number(asked, "min_s", 0, MAX_S) or MIN_S,
     )
+
+
+def _models(asked: Mapping[str, str], settings: Settings) -> str:
+    names = asked.get("model", settings.default_model).split(",")
+    if len(names) > MAX_MODELS:
+        raise BadQuery(f"model: at most {MAX_MODELS} of them")
+    return ",".join(_model({"model": name}, settings) for name in names)
 
 
 def _model(asked: Mapping[str, str], settings: Settings) -> str:

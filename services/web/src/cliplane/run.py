@@ -149,6 +149,10 @@ class Run[Schedule: Order](ABC):
     def _take_views(self, first: int, probabilities: Probabilities) -> Iterator[Event]:
         """The call from slot `first` on is answered: (views, classes)."""
 
+    def _place(self, slot: int) -> tuple[ModelSpec, int]:
+        """Whose view is in the slot, and where it lies in the region, in bytes."""
+        return self._spec, slot * self._spec.sampling.view_bytes
+
     def _last_events(self) -> Iterator[Event]:
         """What is known only now that all is."""
         return iter(())
@@ -227,10 +231,11 @@ class Run[Schedule: Order](ABC):
 
         self._clock.calling(is_calling=True)
         self._calls[call.first] = time.monotonic() + self._lane.settings.infer_timeout_s
+        spec, offset = self._place(call.first)
         self._lane.triton.infer(
-            self._spec,
+            spec,
             self._region,
-            call.first,
+            offset,
             call.views,
             shared=self._handoff == "system_shm",
             request_id=self._job.request_id,

@@ -254,15 +254,15 @@ class Triton:
         self,
         spec: ModelSpec,
         region: Region,
-        first_view: int,
+        offset: int,
         views: int,
         *,
         shared: bool,
         request_id: str,
         on_inferred: OnInferred,
     ) -> None:
-        """Start the inference of `views` views of a region; `on_inferred` is called on a thread of gRPC's with
-        (views, classes) float32 and the version that answered, or with an error.
+        """Start the inference of `views` views of a region, from `offset` bytes on; `on_inferred` is called on a thread
+        of gRPC's with (views, classes) float32 and the version that answered, or with an error.
 
         It is never cancelled, and has no deadline, for that is a cancellation too: Triton dies of them (ADR 11). Who
         waits no longer ends the region's turn, and drops the answer. A payload is inferred to its end.
@@ -275,7 +275,7 @@ class Triton:
         """
         sampling = spec.sampling
         shape = (views, sampling.clip_length, sampling.crop_height, sampling.crop_width, 3)
-        offset, byte_size = first_view * sampling.view_bytes, views * sampling.view_bytes
+        byte_size = views * sampling.view_bytes
         frames = triton_grpc.InferInput(spec.input_name, shape, "UINT8")
         parameters: dict[str, str | int] = {}
         if shared:

@@ -26,6 +26,9 @@ from cliplane.decoder import sandbox, wire
 from cliplane.decoder.container import SHORTAGES, silence
 from cliplane.decoder.doubts import DAMAGED, left_out
 from cliplane.decoder.effort import check_damage, effort
+from cliplane.decoder.many_writer import plan as plan_parts
+from cliplane.decoder.many_writer import write_parts
+from cliplane.decoder.pyav_reader import PyavReader
 from cliplane.decoder.reader import Opener, load_reader
 from cliplane.decoder.video import Reader, VideoInfo
 from cliplane.decoder.window_writer import plan, write_windows
@@ -54,6 +57,13 @@ def decode(
             yield wire.Video(windows.count, _facts(video.info))
             yield from video.doubts
             yield from write_windows(video, windows, job, memory, slots=job.sliding.slots, has_credit=has_credit)
+            return
+        if job.others:
+            assert isinstance(video, PyavReader)  # a lane whose reader is another does not ask
+            first, *others = parts = plan_parts(video, job, memory)
+            yield wire.Video(len(first.views), _facts(video.info), tuple(len(part.views) for part in others))
+            yield from video.doubts
+            yield from write_parts(video, parts, job, is_stopped)
             return
         views = plan_views(video.info.frame_count, job.sampling)
         yield wire.Video(len(views), _facts(video.info))

@@ -6,6 +6,7 @@ import bisect
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from av.container import InputContainer
 from av.video.frame import VideoFrame
@@ -21,6 +22,42 @@ from cliplane.media import Limits, Span
 
 _PIXELS_A_THREAD = 2**17
 """Smaller pictures than this for each thread cost more to share than to decode."""
+
+
+class Grid(NamedTuple):
+    """Frame n is what is shown at n × `step`, in units of the stream's time base, from the first picture on."""
+
+    frame_rate: float
+    frame_count: int
+    step: float
+
+
+class Evenly:
+    """Frame numbers at a step."""
+
+    def __init__(self, step: float) -> None:
+        self._step = step
+
+    def time(self, number: int) -> float:
+        return number * self._step
+
+    def number_at(self, time: float) -> int:
+        """The first whose time is not before this."""
+        return math.ceil(time / self._step)
+
+
+class Moments:
+    """Frame numbers as places in a list of times, which ascend."""
+
+    def __init__(self, times: Sequence[float]) -> None:
+        self._times = times
+
+    def time(self, number: int) -> float:
+        return self._times[number]
+
+    def number_at(self, time: float) -> int:
+        """The first whose time is not before this."""
+        return bisect.bisect_left(self._times, time)
 
 
 class PyavReader:
@@ -43,12 +80,13 @@ class PyavReader:
         except BaseException:
             self._container.close()
             raise
-        self._scaler = Scaler(self._stream, turned, are_stored=pixels == "stored")
+        self._turned = turned
+        self._scaler = self.scaler(pixels)
         self._pictures = Pictures(self._container, self._stream, self._timeline, self._reopen)
         time_base_s = float(self._stream.time_base)
         length = self._timeline.end - self._timeline.start
         grid_fps = frame_rate or self._timeline.fps
-        self._step = 1 / (grid_fps * time_base_s)
+        self._numbers: Evenly | Moments = Evenly(1 / (grid_fps * time_base_s))
         self.info = VideoInfo(
             codec=codec_name(self._stream),
             width=self._scaler.width,
@@ -59,7 +97,7 @@ class PyavReader:
             picture_count=self._timeline.picture_count,
             duration_s=length * time_base_s,
             frame_rate=grid_fps,
-            frame_count=max(1, round(length / self._step)),
+            frame_count=self.grid(frame_rate).frame_count,
         )
         self.lost: set[int] = set()
 
@@ -71,12 +109,41 @@ class PyavReader:
     def broken_packets(self) -> int:
         return len(self._pictures.lost)
 
+    def grid(self, frame_rate: float) -> Grid:
+        """The frames of the video at this rate, 0: its own."""
+        fps = frame_rate or self._timeline.fps
+        step = 1 / (fps * float(self._stream.time_base))
+        return Grid(fps, max(1, round((self._timeline.end - self._timeline.start) / step)), step)
+
+    def scaler(self, pixels: str) -> Scaler:
+        """One for the pictures of `pictures`; one scaler for one size."""
+        return Scaler(self._stream, self._turned, are_stored=pixels == "stored")
+
     def frames(self, numbers: Sequence[int], width: int, height: int) -> Iterator[tuple[int, Frame]]:
         """The frames of these numbers in this size, as they are decoded: see `video.Reader`.
 
         Raises:
             UndecodableVideo: there is no picture at all for one of them.
         """
+        for number, picture in self._shown(numbers):
+            yield number, self._scaler.scaled(picture, width, height)
+
+    def pictures(self, moments: Sequence[float]) -> Iterator[tuple[int, VideoFrame]]:
+        """The picture that is shown at each of these times, which ascend, in units of the stream's time base from the
+        first picture on; named, in `lost` as well, by its place among them. Each is decoded once, however many show it.
+
+        Raises:
+            UndecodableVideo: there is no picture at all for one of them.
+        """
+        self._numbers = Moments(moments)
+        yield from self._shown(range(len(moments)))
+
+    def close(self) -> None:
+        self._container.close()
+
+    # Private. Times are in units of the stream's time base.
+
+    def _shown(self, numbers: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         pictures = self._pictures
         due = _Due(numbers)
         pictures.need([self._timeline.shown_at(self._time(number)) for number in due.all()])
@@ -92,11 +159,8 @@ class PyavReader:
                 for k in self._taken(due, since, shown, following):
                     picture = self._picture_of(k, shown, following)
                     due.take(k)
-                    yield k, self._scaler.scaled(picture, width, height)
+                    yield k, picture
                 shown = following or shown
-
-    def close(self) -> None:
-        self._container.close()
 
     def _open(self) -> tuple[InputContainer, VideoStream]:
         file, span, limits, threads = self._opening
@@ -112,10 +176,8 @@ class PyavReader:
         self._container, self._stream = self._open()
         return self._container, self._stream
 
-    # Private. Times are in units of the stream's time base.
-
     def _time(self, number: int) -> float:
-        return self._timeline.start + number * self._step
+        return self._timeline.start + self._numbers.time(number)
 
     def _latest(self, number: int) -> float:
         """The picture of a frame is the last one that is shown before this."""
@@ -123,7 +185,7 @@ class PyavReader:
 
     def _number_at(self, time: int) -> int:
         """The first number whose `_latest` is not before `time`."""
-        return math.ceil((time - self._timeline.interval / 2 - self._timeline.start) / self._step)
+        return self._numbers.number_at(time - self._timeline.interval / 2 - self._timeline.start)
 
     def _taken(self, due: _Due, since: int, shown: VideoFrame | None, following: VideoFrame | None) -> list[int]:
         """The numbers whose picture is known, now that `following` has come behind `shown`; None: there are no more."""

@@ -61,9 +61,16 @@ class Sliding(Struct, frozen=True):
     max_overlap: int
 
 
+class Cut(Struct, frozen=True):
+    """One more model's views of the same video: its sampling, and where in the region they begin, in bytes."""
+
+    sampling: Sampling
+    offset: int
+
+
 class Job(Struct, frozen=True, tag="job"):
     """A lane's order: the views of the open file that comes with it. `threads` of the decoder may work at once, for
-    `cpu_s` in all; where windows slide, from each credit to the next."""
+    `cpu_s` in all; where windows slide, from each credit to the next. `others`: of several models all but the first."""
 
     span: Span | None
     sampling: Sampling
@@ -72,6 +79,7 @@ class Job(Struct, frozen=True, tag="job"):
     coarse_to_fine: bool
     cpu_s: float
     sliding: Sliding | None = None
+    others: tuple[Cut, ...] = ()
 
 
 class Credit(Struct, frozen=True, tag="credit"):
@@ -105,11 +113,12 @@ class Facts(Struct, frozen=True):
     duration_s: Annotated[float, Meta(ge=0, le=1e9)]
 
 
-class Video(Struct, frozen=True, tag="video"):
-    """The first report: the file is open, and so many views will come."""
+class Video(Struct, frozen=True, tag="video", omit_defaults=True):
+    """The first report: the file is open, and so many views will come; `others`: of each of the job's others."""
 
     views: Count
     facts: Facts
+    others: tuple[Count, ...] = ()
 
 
 DoubtKind = Literal[
@@ -139,19 +148,21 @@ class Effort(Struct, frozen=True):
     damage: Annotated[float, Meta(ge=0, le=1)]
 
 
-class View(Struct, frozen=True, tag="view"):
-    """This view, by its place in time, is whole; it lies behind those reported before it."""
+class View(Struct, frozen=True, tag="view", omit_defaults=True):
+    """This view, by its place in time, is whole; it lies behind those reported before it. `model`: the first is 0."""
 
     view: Annotated[int, Meta(ge=0)]
     start_s: Seconds
     end_s: Seconds
     effort: Effort
+    model: Annotated[int, Meta(ge=0)] = 0
 
 
-class LeftOut(Struct, frozen=True, tag="left_out"):
+class LeftOut(Struct, frozen=True, tag="left_out", omit_defaults=True):
     """No frame of this view could be decoded: there is one view fewer."""
 
     view: Annotated[int, Meta(ge=0)]
+    model: Annotated[int, Meta(ge=0)] = 0
 
 
 class End(Struct, frozen=True, tag="end"):
@@ -193,7 +204,8 @@ class Transcript:
         self._codecs = job.limits.codecs.split(",")
         self._max_views = job.sampling.views if job.sliding is None else job.sliding.max_windows
         self._credit = None if job.sliding is None else job.sliding.slots
-        self._missing: set[int] | None = None  # views to come; None before the video
+        self._others = [cut.sampling.views for cut in job.others]
+        self._missing: set[tuple[int, int]] | None = None  # (model, view) to come; None before the video
         self._next = 0  # where windows slide, which comes in the order of time
         self._doubts = 0
         self._is_stopped = False
@@ -225,12 +237,12 @@ class Transcript:
             case View():
                 if report.start_s > report.end_s:
                     raise Nonsense("a view out of turn")
-                self._take(report.view)
+                self._take(report.model, report.view)
             case LeftOut():
-                self._take(report.view)
+                self._take(report.model, report.view)
             case Doubt():
                 self._doubts += 1
-                views = self._max_views if self._credit is None else MAX_GAPS
+                views = self._max_views + sum(self._others) if self._credit is None else MAX_GAPS
                 if self._missing is None or self._doubts > _MAX_DOUBTS + views:
                     raise Nonsense("a doubt out of turn")
                 report = Doubt(report.kind, _clean(report.detail))
@@ -248,15 +260,20 @@ class Transcript:
     def _open(self, video: Video) -> None:
         if self._missing is not None or video.views > self._max_views or video.facts.codec not in self._codecs:
             raise Nonsense("a video out of turn")
-        self._missing = set(range(video.views))
+        if len(video.others) != len(self._others) or any(
+            views > most for views, most in zip(video.others, self._others, strict=True)
+        ):
+            raise Nonsense("a video out of turn")
+        counts = enumerate((video.views, *video.others))
+        self._missing = {(model, view) for model, count in counts for view in range(count)}
 
-    def _take(self, view: int) -> None:
-        if self._missing is None or view not in self._missing:
+    def _take(self, model: int, view: int) -> None:
+        if self._missing is None or (model, view) not in self._missing:
             raise Nonsense("a view out of turn")
         if self._credit is not None and (view != self._next or view >= self._credit):
             raise Nonsense("a window out of turn")
         self._next += 1
-        self._missing.remove(view)
+        self._missing.remove((model, view))
 
 
 def _clean(text: str) -> str:
