@@ -52,14 +52,15 @@ def until_well(stack: Stack, videos: Videos) -> float | None:
     return time.monotonic() - began
 
 
-def front(stack: Stack) -> tuple[str, list[int]]:
-    """Which web container this is, and which nginx: of another one, connections to the first were broken."""
+def front(stack: Stack) -> tuple[tuple[str, list[int]], list[int]]:
+    """Which web container this is and which nginx, and which lanes: of other ones, connections were broken."""
     started = docker("inspect", "-f", "{{.State.StartedAt}}", stack.container("web"))
     try:
         processes = stack.processes("web").items()
     except AssertionError:  # it is just ending
-        return started, []
-    return started, sorted(pid for pid, (_, command) in processes if command.startswith("nginx: "))
+        return (started, []), []
+    nginx = sorted(pid for pid, (_, command) in processes if command.startswith("nginx: "))
+    return (started, nginx), sorted(pid for pid, (_, command) in processes if "PLANE=lanes " in command)
 
 
 def main() -> None:
@@ -81,12 +82,13 @@ def main() -> None:
         while time.monotonic() < end:
             name = chance.choice(names)
             of_the_fault = random.Random(chance.random())
-            was, began = front(stack), time.monotonic()
+            (was, lanes), began = front(stack), time.monotonic()
             with faults.FAULTS[name](stack, models, of_the_fault):
                 pass
             healed = time.monotonic()
             recovery_s = until_well(stack, videos)
-            bill.faults.append(Fault(name, began, healed, recovery_s, front(stack) != was))
+            now, lanes_now = front(stack)
+            bill.faults.append(Fault(name, began, healed, recovery_s, now != was, lanes_now != lanes))
             print(
                 f"{time.monotonic() - end + args.minutes * 60:6.0f} s  {name}: {recovery_s and round(recovery_s, 1)} s"
             )

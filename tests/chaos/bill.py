@@ -30,7 +30,8 @@ class Fault:
     """A fault that was put in and taken away.
 
     `front`: the web container or its nginx ended meanwhile: connections broke. `recovery_s`: from the end of the
-    fault to a right answer through shared memory; None: not in time.
+    fault to a right answer through shared memory; None: not in time. `lanes`: a lane ended meanwhile. nginx says so
+    to whoever waits for an answer; in a stream that has begun nothing can be said any more.
     """
 
     name: str
@@ -38,11 +39,13 @@ class Fault:
     healed: float
     recovery_s: float | None
     front: bool
+    lanes: bool = False
 
     def had_broken(self, request: Ended) -> bool:
         """Whether this fault ended the connection of that request: both were there at one time."""
         until = self.healed + (self.recovery_s or 0)
-        return self.front and request.began <= until and request.ended >= self.began
+        is_of_it = self.front or (self.lanes and request.client == "streaming")
+        return is_of_it and request.began <= until and request.ended >= self.began
 
 
 @dataclass(slots=True)
@@ -61,7 +64,7 @@ class Bill:
         return [request for request in self.requests if request.outcome == WRONG]
 
     def broken(self) -> list[Ended]:
-        """Connections that broke while a fault ended the front: nobody could have answered them."""
+        """Connections that broke while a fault ended the front, or a stream's lane: nobody could have answered them."""
         return [request for request in self.requests if request.outcome == BROKEN and self._excused(request)]
 
     def lost(self) -> list[Ended]:

@@ -25,6 +25,13 @@ def test_a_connection_that_breaks_while_a_decoder_dies_is_lost() -> None:
     assert len(bill.lost()) == 1
 
 
+@pytest.mark.parametrize(("client", "lost"), [("streaming", 0), ("whole", 1)])
+def test_only_a_stream_may_break_with_its_lane_for_nginx_answers_the_others(client: str, lost: int) -> None:
+    bill = Bill(faults=[Fault("lane killed", 10, 14, 6, front=False, lanes=True)])
+    bill.ended(Ended(client, 5, 12, BROKEN))
+    assert len(bill.lost()) == lost
+
+
 def test_an_answer_is_right_a_problem_or_wrong() -> None:
     assert judged(200, '{"predictions": [{"label": "zoom_in"}]}', "zoom_in") == (RIGHT, "")
     assert judged(200, '{"predictions": [{"label": "zoom_in"}]}', "tilt_up")[0] == "wrong"

@@ -22,10 +22,14 @@ case "$*" in
   "info --format {{.ServerVersion}}"*) %(info)s ;;
   "info"*) echo '{"runc":{}}' ;;
   "compose version"*) echo "%(compose)s" ;;
+  "compose "*"ps -"*) echo 2f3a ;;
+  "image inspect"*) ;;
+  "inspect -f"*) echo "/cliplane-triton-1|running|1" ;;
+  "events "*"event=oom"*"container=2f3a"*) printf '%(events)s' ;;
   *) exit 1 ;;
 esac
 """
-WELL = {"server": "27.0.1", "compose": "2.30.0", "memory": str(8 * 2**30), "clock": ""}
+WELL = {"server": "27.0.1", "compose": "2.30.0", "memory": str(8 * 2**30), "clock": "", "events": ""}
 
 
 class Host:
@@ -41,7 +45,9 @@ class Host:
         self.model.chmod(0o644)
         self.bin.mkdir()
 
-    def examined(self, shell: dict[str, str] | None = None, /, **docker: str) -> tuple[int, dict[str, dict[str, str]]]:
+    def examined(
+        self, shell: dict[str, str] | None = None, /, *arguments: str, **docker: str
+    ) -> tuple[int, dict[str, dict[str, str]]]:
         """The doctor's exit code, and its findings by the names of the checks."""
         facts = WELL | docker
         clock = facts["clock"] or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -49,13 +55,13 @@ class Host:
         if facts["server"] == "none":
             info = "echo Cannot connect to the Docker daemon >&2; exit 1"
         stand_in = self.bin / "docker"
-        stand_in.write_text(DOCKER % {"info": info, "compose": facts["compose"]})
+        stand_in.write_text(DOCKER % {"info": info, "compose": facts["compose"], "events": facts["events"]})
         stand_in.chmod(0o755)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         environment = {"PATH": f"{self.bin}:{os.environ['PATH']}", "HTTP_PORT": str(port), **(shell or {})}
-        command = [str(self.checkout / "host/doctor"), "--host", "--json"]
+        command = [str(self.checkout / "host/doctor"), *(arguments or ["--host"]), "--json"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
         return done.returncode, {row["check"]: row for row in json.loads(done.stdout)}
 
@@ -112,6 +118,14 @@ def test_a_model_that_the_containers_cannot_read_is_found(host: Host) -> None:
     assert (code, found["models"]["verdict"]) == (2, "FAIL")
     subprocess.run(["bash", "-c", found["models"]["command"]], cwd=host.checkout, check=True)
     assert host.examined()[0] == 0
+
+
+def test_a_container_that_was_ended_for_memory_is_named_though_it_runs_again(host: Host) -> None:
+    _, found = host.examined({}, "--json", events="oom\\noom\\n")
+    memory = found["memory of cliplane-triton-1"]
+    assert (memory["verdict"], "2 times" in memory["found"]) == ("warn", True)
+    assert "TRITON_MEMORY" in memory["command"]
+    assert "memory of cliplane-triton-1" not in host.examined({}, "--json")[1]
 
 
 def test_a_port_that_is_taken_is_found(host: Host) -> None:
