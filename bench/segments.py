@@ -34,7 +34,8 @@ from bench.stack import Stack, docker, running
 MODEL = "camera_motion"
 STRIDE_S = 1.0
 SAMPLE_S = 2.0
-STATUS = "grep -hE '^(Name|Pid|RssAnon):' /proc/[0-9]*/status; grep -laE 'cliplane.decoder' /proc/[0-9]*/cmdline"
+# Processes end while it reads; the brackets keep this shell's own words from being found.
+STATUS = "grep -hsE '^(Pid|RssAnon):' /proc/[0-9]*/status; grep -lasE 'cliplane[.]decoder' /proc/[0-9]*/cmdline; true"
 
 
 def windows_of(path: Path, sampling: Sampling, threads: int) -> Iterator[np.ndarray]:
@@ -120,18 +121,23 @@ class Memory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(SAMPLE_S):
-            text = docker("exec", self._container, "sh", "-c", STATUS)
-            decoders = {line.split("/")[2] for line in text.splitlines() if line.startswith("/proc/")}
-            pid, mb = "", {True: 0.0, False: 0.0}
-            for line in text.splitlines():
-                name, _, value = line.partition(":")
-                if name == "Pid":
-                    pid = value.strip()
-                elif name == "RssAnon":
-                    mb[pid in decoders] += int(value.split()[0]) / 1024
-            self.decoders_mb.append(mb[True])
-            self.others_mb.append(mb[False])
+        while True:
+            self._sample()
+            if self._stop.wait(SAMPLE_S):
+                return
+
+    def _sample(self) -> None:
+        text = docker("exec", self._container, "sh", "-c", STATUS)
+        decoders = {line.split("/")[2] for line in text.splitlines() if line.startswith("/proc/")}
+        pid, mb = "", {True: 0.0, False: 0.0}
+        for line in text.splitlines():
+            name, _, value = line.partition(":")
+            if name == "Pid":
+                pid = value.strip()
+            elif name == "RssAnon":
+                mb[pid in decoders] += int(value.split()[0]) / 1024
+        self.decoders_mb.append(mb[True])
+        self.others_mb.append(mb[False])
 
 
 def growth(values: list[float]) -> dict[str, float]:
