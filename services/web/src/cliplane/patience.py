@@ -12,11 +12,11 @@ from cliplane.errors import CliplaneError, TritonUnavailable
 PATIENCE_S = 1.5
 """Less than the 2 s in which /readyz answers, whatever the answer is."""
 
-THREADS = 16
-"""Of the control plane: `threads` in gunicorn.conf.py."""
+THREADS = 20
+"""Of the control plane: `threads` in gunicorn.conf.py. Made when they are needed."""
 
 MAX_WAITING = 12
-"""Threads that may wait; the rest is for answers that wait for nobody."""
+"""Threads that may wait for Triton. Four more may follow events, and the rest is for answers that wait for nobody."""
 
 
 class Patience:
