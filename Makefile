@@ -67,6 +67,7 @@ shell: ## a shell in the web container
 
 clean: down ## remove the stack, its images and what the tests left
 	-docker image rm $(foreach name,web triton test,cliplane-$(name):$(TAG))
+	-docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -E '^cliplane-[a-z-]+:[0-9]+\.[0-9]+\.[0-9]+-' | xargs -r docker image rm
 	rm -rf .venv artifacts
 
 bundle: ## all that a host without internet needs, in one file (SIGN_KEY=key.pem signs it)

@@ -41,6 +41,15 @@ def watch(holder: socket.socket, listening: int) -> None:
         os.execv("/bin/sh", ["watch-listener", "-c", WATCH])
 
 
+def watch_for_its_absence(colour: str) -> None:
+    """A child that ends nginx, to start with the listener, when no other release has it any more."""
+    if os.fork() == 0:
+        die_with_parent(signal.SIGKILL)
+        listener.claim_when_abandoned(colour)
+        os.kill(os.getppid(), signal.SIGTERM)
+        os._exit(0)
+
+
 def main() -> None:
     deadline = time.monotonic() + 5
     while (left := orphans()) and time.monotonic() < deadline:
@@ -53,13 +62,16 @@ def main() -> None:
             file.unlink(missing_ok=True)
     NGINX.unlink(missing_ok=True)
     configuration = ""
-    if listener.is_ours(os.environ.get("COLOUR")):
-        listening, holder = listener.take()
+    colour = os.environ.get("COLOUR")
+    if listener.is_ours(colour):
+        listening, holder, _ = listener.take()
         watch(holder, listening)
         # As nginx hands its sockets to its own successor: https://nginx.org/en/docs/control.html#upgrade
         os.set_inheritable(listening, True)
         os.environ["NGINX"] = f"{listening};"
         configuration = listen(listener.PORT, tls.pair())
+    elif colour:
+        watch_for_its_absence(colour)
     (RUN / "nginx-listener.conf").write_text(configuration)
     # It listens, and speaks to unix sockets alone; whatever others of this container may need.
     walls.close_datagrams()

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.integration.conftest import PROJECT, docker, video, wait_until
-from tests.integration.test_make_up import host, project
+from tests.integration.test_make_up import containers, host, project
 
 __all__ = ["project"]  # a fixture
 
@@ -141,6 +141,12 @@ def test_clients_notice_no_upgrade_and_no_rollback(project: str, base: str) -> N
             assert set(outcomes) == {"right"}
             left = docker("volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={project}").split()
             assert len([name for name in left if "-shm-" in name]) == 1
+            # `make up` without a change leaves what an upgrade has made as it is.
+            serving = {"IMAGE_TAG": f"{TAG}-up{UPGRADES - 2}", "CLIPLANE_QUEUE": f"{20 + UPGRADES - 2}"}
+            before = containers(project)
+            up = host(["host/up", "--no-build"], project, serving)
+            assert up.returncode == 0, up.stderr
+            assert containers(project) == before
             for id_ in docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={project}").split():
                 docker("rm", "-fv", id_)  # before their images
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def holder(folder: Path) -> Iterator[tuple[int, int]]:
 
 
 def test_what_one_does_not_accept_the_other_does(holder: tuple[int, int]) -> None:
-    (old, one), (new, other) = listener.take(), listener.take()
+    (old, one, nobody), (new, other, somebody) = listener.take(), listener.take()
+    assert (nobody, somebody) == (0, 1)
     with one, other, socket.create_connection(("127.0.0.1", holder[1]), timeout=10) as client:
         os.close(old)  # the client waits in the queue of both
         with socket.socket(fileno=new) as listening:
@@ -48,7 +50,7 @@ def test_what_one_does_not_accept_the_other_does(holder: tuple[int, int]) -> Non
 
 
 def test_the_end_of_the_holder_ends_the_connection_to_it(holder: tuple[int, int]) -> None:
-    listening, connection = listener.take()
+    listening, connection, _ = listener.take()
     os.close(listening)
     with connection:
         connection.settimeout(10)
@@ -64,3 +66,17 @@ def test_the_release_that_serves_takes_it(folder: Path, live: str | None, colour
     if live:
         (folder / "live").write_text(live)
     assert listener.is_ours(colour) is ours
+
+
+def test_a_release_waits_for_the_other_and_claims_what_that_has_left(holder: tuple[int, int], folder: Path) -> None:
+    (folder / "live").write_text("b")
+    listening, connection, _ = listener.take()
+    claiming = threading.Thread(target=listener.claim_when_abandoned, args=("a", 0.001))
+    with connection:
+        claiming.start()
+        claiming.join(0.5)  # a good many times as long as it takes
+        assert claiming.is_alive()
+        assert not listener.is_ours("a")
+    os.close(listening)
+    claiming.join(30)
+    assert listener.is_ours("a")

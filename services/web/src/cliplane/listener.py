@@ -25,6 +25,9 @@ PORT = 8000
 BACKLOG = 511
 """nginx's own."""
 
+ALONE = 10
+"""So many times in a row nobody else has the socket, a second apart: nginx starts anew in less."""
+
 PATIENCE_S = 30.0
 """How long a release waits for the socket: after a restart of the host the containers come in any order."""
 
@@ -38,8 +41,8 @@ def is_ours(colour: str | None) -> bool:
     return True  # the first
 
 
-def take() -> tuple[int, socket.socket]:
-    """The listening socket, and a connection that ends when its holder does.
+def take() -> tuple[int, socket.socket, int]:
+    """The listening socket, a connection that ends when its holder does, and how many others have such a connection.
 
     Raises:
         OSError: nobody holds it.
@@ -49,14 +52,32 @@ def take() -> tuple[int, socket.socket]:
         holder = socket.socket(socket.AF_UNIX)
         try:
             holder.connect(str(SOCKET))
-            _, received, _, _ = socket.recv_fds(holder, 1, 1)
+            others, received, _, _ = socket.recv_fds(holder, 1, 1)
             if received:
-                return received[0], holder
+                return received[0], holder, others[0]
         except (FileNotFoundError, ConnectionError):
             if time.monotonic() > deadline:
                 raise
         holder.close()
         time.sleep(0.1)
+
+
+def claim_when_abandoned(colour: str, every_s: float = 1.0) -> None:
+    """Returns when this release is the one that serves, since no other has had the socket for a while.
+
+    So it is where a pair of the other colour was taken away by hand: the file still names it.
+    """
+    alone = 0
+    while alone < ALONE:
+        time.sleep(every_s)
+        try:
+            listening, holder, others = take()
+        except OSError:
+            continue
+        os.close(listening)
+        holder.close()
+        alone = 0 if others else alone + 1
+    LIVE.write_text(colour)
 
 
 def hand_out(listening: socket.socket) -> None:
@@ -67,6 +88,7 @@ def hand_out(listening: socket.socket) -> None:
         door.bind(str(SOCKET))
         door.listen()
         selector.register(door, selectors.EVENT_READ)
+        others = 0
         while True:
             for key, _ in selector.select():
                 asking = key.fileobj
@@ -74,11 +96,13 @@ def hand_out(listening: socket.socket) -> None:
                 if asking is door:
                     asking, _ = door.accept()
                     with contextlib.suppress(OSError):
-                        socket.send_fds(asking, [b"\0"], [listening.fileno()])
+                        socket.send_fds(asking, [bytes([min(others, 255)])], [listening.fileno()])
                     selector.register(asking, selectors.EVENT_READ)
+                    others += 1
                 else:  # nobody says anything here: it is gone
                     selector.unregister(asking)
                     asking.close()
+                    others -= 1
 
 
 def main() -> None:

@@ -88,7 +88,7 @@ def main() -> None:
     restart_nginx()
     if wish == "close":
         return
-    listening, _ = listener.take()
+    listening, _, _ = listener.take()
     inode = os.fstat(listening).st_ino
     if not wait(lambda: nginx_has(inode) and _is_answering(), PATIENCE_S):
         sys.exit("nginx has not got the listening socket")
