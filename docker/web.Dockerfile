@@ -57,8 +57,9 @@ ENTRYPOINT ["python", "-m", "cliplane.boot"]
 # Without the code, which the tests mount: an edit installs nothing anew.
 FROM base AS test
 # docker-cli, docker-compose: the tests kill and restart containers. chromium: the page is tested in it. iproute2: tc, for
-# `make study`. kubernetes-client: kubectl kustomize.
+# `make study`. kubernetes-client: kubectl kustomize. libpython3.13: rotel, a collector of traces.
 RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose chromium iproute2 kubernetes-client \
+      libpython3.13 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY --from=python /opt/venv /opt/venv
 COPY services/web/requirements-test.txt services/web/requirements-lint.txt /tmp/

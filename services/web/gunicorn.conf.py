@@ -67,7 +67,7 @@ if plane == "lanes":
 
 def worker_exit(server: Any, worker: Any) -> None:
     extensions = getattr(worker.wsgi, "extensions", {})
-    for name in ("janitor", "lane", "readiness", "triton"):
+    for name in ("janitor", "lane", "readiness", "triton", "tracing"):
         if name in extensions:
             extensions[name].close()
 

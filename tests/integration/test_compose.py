@@ -124,6 +124,12 @@ def test_the_gpu_overlay_is_valid_and_gives_both_the_same_gpu() -> None:
     assert triton["ipc"] == services["web"]["ipc"]
 
 
+def test_the_overlay_for_traces_gives_web_the_collector_s_socket() -> None:
+    web = config("compose.yaml", "compose.traces.yaml")["services"]["web"]
+    socket = web["environment"]["CLIPLANE_OTLP_GRPC"].removeprefix("unix:")
+    assert str(Path(socket).parent) in {volume.get("target") for volume in web["volumes"]}
+
+
 def test_nvidia_s_own_image_is_an_overlay_of_the_gpu_s() -> None:
     triton = config("compose.yaml", "compose.gpu.yaml", "compose.ngc.yaml")["services"]["triton"]
     release = triton["image"].partition(":")[2].removesuffix("-py3")

@@ -182,3 +182,18 @@ def test_every_refusal_that_nginx_names_is_counted() -> None:
     assert sorted(set(named)) == sorted(refusals.OUTCOMES)
     assert set(named) <= problems().keys()
     assert Path(CONFIGURATION / "nginx.conf").read_text().count("error_page") == 0, "one there would undo all others"
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [
+        (f"00-{'a' * 32}-{'b' * 16}-01", True),
+        (f"00-{'a' * 32}-{'b' * 16}-01-more", False),
+        (f"00-{'A' * 32}-{'b' * 16}-01", False),
+        ("evil", False),
+        ("", False),
+    ],
+)
+def test_a_trace_context_reaches_a_lane_if_it_is_one(front: Front, sent: str, seen: bool) -> None:
+    httpx.post(f"{front.base}/v1/classify", content=b"video", headers={"traceparent": sent})
+    assert front.lanes.seen[-1].get("traceparent") == (sent if seen else None)

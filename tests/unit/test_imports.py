@@ -18,6 +18,7 @@ LANE = {"flask", "werkzeug", "grpc", "tritonclient"}
 LOADED = {
     "decoder": ("import cliplane.decoder.__main__", LANE | {"structlog", "prometheus_client", "decord"}),
     "arbiter": (f"import runpy; runpy.run_path({str(REPOSITORY / 'services/web/gunicorn.conf.py')!r})", LANE | {"av"}),
+    "lane": ("from cliplane.app import create_app; import cliplane.routes", {"opentelemetry"}),
     "exporter": ("import cliplane.model_spec", LANE | {"structlog", "prometheus_client", "numpy", "av"}),
 }
 

@@ -37,7 +37,12 @@ def create_app(plane: Literal["lanes", "control"], settings: Settings | None = N
     triton = Triton(settings.triton_grpc)
     app.extensions |= {"settings": settings, "triton": triton}
     if plane == "lanes":
-        app.extensions["lane"] = Lane(settings, triton)
+        lane = app.extensions["lane"] = Lane(settings, triton)
+        if settings.otlp_grpc:
+            from cliplane.tracing import Tracing  # else not even imported
+
+            app.extensions["tracing"] = tracing = Tracing(settings.otlp_grpc, importlib.metadata.version("cliplane"))
+            tracing.install(app, lane)
         app.register_blueprint(routes.blueprint)
     else:
         app.extensions |= {"readiness": Readiness(settings, triton), "patience": Patience()}

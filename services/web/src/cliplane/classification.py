@@ -87,6 +87,7 @@ class _Run(Run[Schedule]):
                 self._findings.warnings.append({"type": report.kind, "detail": report.detail})
                 yield Event("warning", self._findings.warnings[-1])
             case wire.View():
+                self._view_decoded(report)
                 self._schedule.view_decoded()
                 self._findings.add_view(report)
                 self._findings.video |= structs.asdict(report.effort)

@@ -21,6 +21,7 @@ from cliplane.paths import SPOOL
 from cliplane.region import Region, create_private_region, create_region
 from cliplane.settings import Settings
 from cliplane.spool import whole_uploads
+from cliplane.steps import NO_STEP, Step
 from cliplane.triton import Triton
 
 log = structlog.get_logger()
@@ -43,6 +44,8 @@ class Lane:
     def __init__(self, settings: Settings, triton: Triton) -> None:
         self.settings = settings
         self.triton = triton
+        self.trace: Step = NO_STEP
+        """Of the request that is here."""
         # Lives as long as the lane, not as a request: a late answer must not write to a file of another's number.
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.tell_alive: Callable[[], None] = lambda: None
@@ -110,9 +113,9 @@ class Lane:
                 self.triton.register(self._region)
                 self._registered = True
                 self._handoff_failed_at = None
-                metrics.HANDOFF_FALLBACK.labels(os.getpid()).set(0)
             except HandoffError as error:
                 self._handoff_failed(error)
+        metrics.HANDOFF_FALLBACK.labels(os.getpid()).set(0 if self._registered else 1)
         return self._region, "system_shm" if self._registered else "grpc"
 
     def register_again(self) -> bool:

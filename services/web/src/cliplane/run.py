@@ -25,6 +25,7 @@ from cliplane.lane import Lane
 from cliplane.media import Span
 from cliplane.model_spec import ModelSpec
 from cliplane.schedule import Call
+from cliplane.steps import NO_STEP, Step
 from cliplane.triton_responses import Probabilities
 
 
@@ -132,6 +133,8 @@ class Run[Schedule: Order](ABC):
         self._calls: dict[int, float] = {}  # under way, by their first slot: when their time is up
         self._responses: deque[_Response] = deque()  # gRPC's thread adds to it
         self._has_timed_out = False
+        self._decoding = self._view = NO_STEP
+        self._inferring: dict[int, Step] = {}  # by the calls' first slot
 
     @abstractmethod
     def _new_schedule(self, *, is_shared: bool) -> Schedule:
@@ -162,6 +165,8 @@ class Run[Schedule: Order](ABC):
         """The answer."""
 
     def events(self) -> Generator[Event]:
+        self._decoding = self._lane.trace.begin("decode", threads=self._threads)
+        self._view = self._decoding.begin("view")
         self._decoder.start(self._order(), self._job.open_file(self._job.path))
         with selectors.DefaultSelector() as selector:
             selector.register(self._decoder.fileno(), selectors.EVENT_READ)
@@ -183,6 +188,8 @@ class Run[Schedule: Order](ABC):
                     yield from self._take_report()
                     if not self._decoder.busy:
                         selector.unregister(self._decoder.fileno())
+                        self._decoding.end()
+                        self._decoding = NO_STEP
         yield from self._last_events()
         yield Event("result", self._result())
 
@@ -193,6 +200,9 @@ class Run[Schedule: Order](ABC):
         the next request's frames is thrown away. One whose time was up is another matter, for Triton may never let go.
         """
         self._region.end_turn()
+        self._decoding.end("given-up")
+        for step in self._inferring.values():
+            step.end("given-up")
         if self._has_timed_out and self._handoff == "system_shm":
             self._lane.quarantine()
         if self._decoder.busy:
@@ -230,6 +240,8 @@ class Run[Schedule: Order](ABC):
             os.eventfd_write(wake, 1)
 
         self._clock.calling(is_calling=True)
+        step = self._lane.trace.begin("infer", first=call.first, views=call.views, handoff=self._handoff)
+        self._inferring[call.first] = step
         self._calls[call.first] = time.monotonic() + self._lane.settings.infer_timeout_s
         spec, offset = self._place(call.first)
         self._lane.triton.infer(
@@ -240,7 +252,13 @@ class Run[Schedule: Order](ABC):
             shared=self._handoff == "system_shm",
             request_id=self._job.request_id,
             on_inferred=on_inferred,
+            traceparent=step.traceparent,
         )
+
+    def _view_decoded(self, report: wire.View) -> None:
+        """For the trace: a view's step is from the end of the one before it."""
+        self._view.end(view=report.view, start_s=report.start_s, end_s=report.end_s)
+        self._view = self._decoding.begin("view")
 
     def _progress(self) -> None:
         """Of a request that may last as long as it goes on: what is left of its time begins anew."""
@@ -252,6 +270,7 @@ class Run[Schedule: Order](ABC):
         while self._responses:
             response = self._responses.popleft()
             del self._calls[response.first]
+            self._inferring.pop(response.first).end(response.error.type if response.error else "")
             if response.probabilities is not None:
                 self._version = response.version
                 yield from self._take_views(response.first, response.probabilities)

@@ -139,6 +139,7 @@ class _Run(Run[Ring]):
                 self._warnings.append({"type": report.kind, "detail": report.detail})
                 yield Event("warning", self._warnings[-1])
             case wire.View():
+                self._view_decoded(report)
                 self._schedule.window_decoded()
                 self._shown[report.view] = report
                 self._video |= structs.asdict(report.effort)

@@ -79,6 +79,7 @@ class Settings:
     upload_stall_s: float = _setting(
         30.0, "an upload that brings less than 1 KiB a second for so long gets 408", low=1, high=3600
     )
+    otlp_grpc: str = _setting("", "OpenTelemetry collector that gets traces, unix:PATH; empty: no traces")
     require_key: bool = _setting(False, "classifying needs a key of keys/keys (make key NAME=…); without: 401")
     trusted_proxies: str = _setting("", "addresses or networks whose X-Forwarded-For names the client")
     allowed_hosts: str = _setting(
@@ -150,6 +151,10 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     if not _PREFIX.fullmatch(settings.path_prefix):
         raise SettingsError(
             f"{variable_name('path_prefix')}={settings.path_prefix!r}: a path such as /video, without a / at its end"
+        )
+    if settings.otlp_grpc and not settings.otlp_grpc.startswith("unix:/"):
+        raise SettingsError(
+            f"{variable_name('otlp_grpc')}={settings.otlp_grpc!r}: unix:PATH; a lane can reach no network"
         )
     min_bytes = max(settings.lanes, 1) * settings.max_upload_bytes
     if 0 < settings.spool_bytes < min_bytes:

@@ -260,6 +260,7 @@ class Triton:
         shared: bool,
         request_id: str,
         on_inferred: OnInferred,
+        traceparent: str = "",
     ) -> None:
         """Start the inference of `views` views of a region, from `offset` bytes on; `on_inferred` is called on a thread
         of gRPC's with (views, classes) float32 and the version that answered, or with an error.
@@ -269,6 +270,7 @@ class Triton:
 
         Args:
             shared: hand over the region's name and the offset; else copy the frames into the message.
+            traceparent: W3C's, of the step that asks; sent as metadata of the call.
 
         Raises:
             TritonUnavailable: too many earlier calls have not ended.
@@ -298,6 +300,7 @@ class Triton:
             outputs=[triton_grpc.InferRequestedOutput(spec.output_name)],
             request_id=request_id,
             parameters=parameters,
+            headers={"traceparent": traceparent} if traceparent else None,
         )
 
     def settle(self) -> bool:
