@@ -23,7 +23,7 @@ SHELLS = examples/batch/slurm.sh .ci/run .ci/engine .ci/tools .ci/readme .ci/bun
 PY = examples services/web/src services/client/src services/web/gunicorn.conf.py supervisor docker tests services/triton bench deploy
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up upgrade rollback certificate key doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend test-upgrade test-gpu-image rehearse-pods kubernetes-rules
+.PHONY: help up upgrade rollback certificate key webhook-secret doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend test-upgrade test-gpu-image rehearse-pods kubernetes-rules
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -42,10 +42,11 @@ rollback: ## the release before the last upgrade takes over again, without a bui
 doctor: ## what is wrong with this host, and with the stack on it (ARGS=--json)
 	@host/doctor $(ARGS)
 
-down: ## stop the stack and remove it
-	$(COMPOSE) down --volumes --remove-orphans
+down: ## stop the stack and remove it; its jobs stay
+	$(COMPOSE) rm --stop --force --volumes
+	$(COMPOSE) down --remove-orphans
 	@# Compose does not know /dev/shm's volume by another size or colour than the default.
-	@docker volume ls -q --filter label=com.docker.compose.project=$(shell host/setting COMPOSE_PROJECT_NAME cliplane) | xargs -r docker volume rm >/dev/null
+	@docker volume ls -q --filter label=com.docker.compose.project=$(shell host/setting COMPOSE_PROJECT_NAME cliplane) | grep -v _jobs$$ | xargs -r docker volume rm >/dev/null
 
 logs: ## follow the logs
 	@$(COMPOSE) logs -f --no-log-prefix --no-color | sed -u "s/^\x1b\[2K//"  # Compose clears the line, even in a pipe
@@ -62,10 +63,14 @@ certificate: ## show TLS_CERT and TLS_KEY as they are now, after a renewal, with
 key: ## make an API key and print it, once: NAME=camera-7 (AT_ONCE=4 RATE=10 PRIORITY=interactive|batch)
 	@host/key "$(NAME)" "$(AT_ONCE)" "$(RATE)" "$(PRIORITY)"
 
+webhook-secret: ## make the secret that webhooks are signed with, and print it
+	@host/webhook-secret
+
 shell: ## a shell in the web container
 	$(COMPOSE) exec web bash
 
-clean: down ## remove the stack, its images and what the tests left
+clean: down ## remove the stack, its jobs, its images and what the tests left
+	-docker volume rm $(shell host/setting COMPOSE_PROJECT_NAME cliplane)_jobs
 	-docker image rm $(foreach name,web triton test,cliplane-$(name):$(TAG))
 	-docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -E '^cliplane-[a-z-]+:[0-9]+\.[0-9]+\.[0-9]+-' | xargs -r docker image rm
 	rm -rf .venv artifacts

@@ -38,11 +38,14 @@ RUN apt-get update && apt-get install -y --no-install-recommends nginx libnginx-
 ENV PATH=/opt/venv/bin:/usr/sbin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 
 FROM base AS web
+RUN install -d -o web -g cliplane -m 0770 /jobs
 COPY --chmod=0644 nginx/nginx.conf nginx/upload.conf nginx/problems.conf nginx/uploads.lua nginx/keys.lua /etc/nginx/
 COPY --chmod=0644 supervisor /etc/supervisor
 COPY --chmod=0644 services/web/gunicorn.conf.py /etc/cliplane/
 COPY services/web/static /srv/static
 COPY --from=page /vendor /srv/static/vendor
+# Whom a webhook may be sent to.
+COPY --from=page /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 # Whatever umask the checkout was made with: the uid that serves these files can read them.
 RUN chmod -R a+rX /srv/static /etc/supervisor /etc/cliplane && install -d -o web -g cliplane -m 0750 /run/listener
 COPY --from=package /opt/venv /opt/venv

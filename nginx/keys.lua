@@ -37,7 +37,7 @@ function keys.check()
   local token = (ngx.var.http_authorization or ""):match "^[Bb]earer%s+(%S+)$"
   local key = token and read()[sha256(token)]
   if not key then return ngx.exec("@unauthorized") end
-  ngx.var.cliplane_key = key.name
+  ngx.var.cliplane_key, ngx.var.cliplane_key_priority = key.name, key.is_batch and "batch" or "interactive"
   return key
 end
 

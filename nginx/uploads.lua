@@ -34,7 +34,9 @@ local function refusal(bytes, client, key)
     if key.at_once > 0 and (of_client[key.name] or 0) >= key.at_once then return "@too_many_requests" end
     if not keys.has_rate(key) then return "@too_many_requests" end
     -- The queue is for those who wait before a screen: a batch comes in where a lane is free, and asks again.
-    if key.is_batch and uploads.whole >= limits.lanes then return "@busy" end
+    -- A job waits elsewhere, and a lane has it for a moment only.
+    local is_for_later = (ngx.var.http_prefer or ""):lower():find("respond-async", 1, true)
+    if key.is_batch and not is_for_later and uploads.whole >= limits.lanes then return "@busy" end
   end
   if (of_client[client] or 0) >= limits.of_client then return "@too_many_requests" end
   if uploads.under_way >= limits.under_way then return "@busy" end

@@ -53,6 +53,8 @@ def post_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     if plane == "lanes":
         worker.wsgi.extensions["lane"].tell_alive = worker.notify
+    else:
+        worker.wsgi.extensions["worker"] = worker  # whether it is to end
     worker.log.info("%s worker ready", plane)
 
 

@@ -22,7 +22,8 @@ from tests import media
 from tests.integration.conftest import Stack, wait_until
 
 BASE = os.environ["BASE"]
-GETS = ("/v1/models", "/livez", "/readyz", "/version", "/openapi.json", "/metrics")
+JOB = "/v1/jobs/{id}"
+GETS = ("/v1/jobs", JOB, f"{JOB}/events", "/v1/models", "/livez", "/readyz", "/version", "/openapi.json", "/metrics")
 
 
 @cache
@@ -46,6 +47,7 @@ def description() -> schemathesis.BaseSchema:
     ("method", "path", "mode"),
     [
         *(("GET", path, GenerationMode.POSITIVE) for path in GETS),
+        ("DELETE", JOB, GenerationMode.POSITIVE),
         ("POST", "/v1/classify", GenerationMode.POSITIVE),
         ("POST", "/v1/classify", GenerationMode.NEGATIVE),
     ],
@@ -68,7 +70,7 @@ def test_every_operation_keeps_its_contract(
 def test_no_operation_is_left_out(description: schemathesis.BaseSchema) -> None:
     paths = description.raw_schema["paths"]
     documented = {(method.upper(), path) for path, methods in paths.items() for method in methods}
-    assert documented == {("POST", "/v1/classify"), *(("GET", path) for path in GETS)}
+    assert documented == {("POST", "/v1/classify"), ("DELETE", JOB), *(("GET", path) for path in GETS)}
 
 
 def test_the_most_views_of_this_stack_are_documented() -> None:

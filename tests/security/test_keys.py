@@ -111,6 +111,37 @@ def test_a_batch_leaves_the_queue_to_those_who_wait(front: Front, make_key: Call
     wait_until(lambda: asks(front, batch) == 200, what="a free lane")
 
 
+def test_a_job_is_its_keys_and_no_client_says_whose_it_is(front: Front, make_key: Callable[..., str]) -> None:
+    key = make_key("camera")
+    wait_until(lambda: asks(front, key) == 200, what="the key")
+    address = f"{front.base}/v1/jobs/{'0' * 32}"
+    for path in (address, f"{front.base}/v1/jobs", f"{address}/events"):
+        assert httpx.get(path).status_code == 401, path
+        seen = httpx.get(path, headers={"Authorization": f"Bearer {key}", "X-Key-Name": "other"}).json()["headers"]
+        assert seen["x-key-name"] == "camera"
+    assert httpx.delete(address).status_code == 401
+    assert httpx.get(address.replace("/v1/jobs/", "/v1/jobs/../jobs/")).status_code == 401
+
+
+def test_a_batchs_job_is_accepted_where_its_request_would_have_to_wait(
+    front: Front, make_key: Callable[..., str]
+) -> None:
+    batch, screen = make_key("batch", "0", "0", "batch"), make_key("screen")
+    wait_until(lambda: asks(front, batch) == 200, what="the keys")
+    front.lanes.may_answer.clear()
+    seen = len(front.lanes.seen)
+    with_key = sized(1).replace(b"\r\n\r\n", f"\r\nAuthorization: Bearer {screen}\r\n\r\nv".encode())
+    later = with_key.replace(screen.encode(), batch.encode()).replace(b"\r\n\r\n", b"\r\nPrefer: respond-async\r\n\r\n")
+    with under_way(front, with_key):
+        wait_until(lambda: len(front.lanes.seen) == seen + 1, what="the one lane")
+        assert asks(front, batch) == 503
+        with under_way(front, later):
+            wait_until(lambda: len(front.lanes.seen) == seen + 2, what="the job at the lanes' door")
+            assert front.lanes.seen[-1]["prefer"] == "respond-async"
+            assert front.lanes.seen[-1]["x-key-priority"] == "batch"
+        front.lanes.may_answer.set()
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["a b"], ["x" * 65], ["a", "many"], ["a", "1", "-1"], ["a", "1", "1", "last"]]
 )

@@ -99,6 +99,28 @@ class NotARegularFile(Refused):
     type = "not-a-file"
 
 
+class WebhookForbidden(Refused):
+    """The server sends webhooks to the hosts that its operator has named, and to no others."""
+
+    type = "webhook-forbidden"
+
+
+class UnknownJob(Refused):
+    """There is no such job, or it is another key's, or its answer was kept long enough."""
+
+    type = "unknown-job"
+
+
+class UnknownDigest(Refused):
+    """No answer is known for these bytes: send them."""
+
+    type = "unknown-digest"
+
+
+class IdempotencyKeyReused(Refused):
+    type = "idempotency-key-reused"
+
+
 class UnknownModel(Refused):
     type = "unknown-model"
 
@@ -203,6 +225,26 @@ class TooManyRequests(NotReady):
     type = "too-many-requests"
 
 
+class TooManyJobs(NotReady):
+    """429: this key's jobs that have not ended are too many."""
+
+    type = "too-many-jobs"
+
+
+class JobsFull(NotReady):
+    """507: the volume of jobs has no room."""
+
+    type = "jobs-full"
+
+
+class JobsUnavailable(NotReady):
+    type = "jobs-unavailable"
+
+
+class TooManyWatchers(NotReady):
+    type = "too-many-watchers"
+
+
 class NotAVideoModel(NotReady):
     type = "not-a-video-model"
 
@@ -261,6 +303,12 @@ class Failed(Problem):
     """500, 502: something broke on the server."""
 
     type = "internal-error"
+
+
+class JobCrashed(Failed):
+    """A job whose process died again and again."""
+
+    type = "job-crashed"
 
 
 class InferenceFailed(Failed):

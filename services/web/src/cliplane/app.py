@@ -13,7 +13,7 @@ from typing import Literal
 import structlog
 from flask import Flask, Response, g, request
 
-from cliplane import control, logs, metrics, problems, refusals, routes, series
+from cliplane import control, job_routes, logs, metrics, problems, refusals, routes, series
 from cliplane.decoder import landlock
 from cliplane.janitor import Janitor
 from cliplane.lane import Lane
@@ -51,6 +51,7 @@ def create_app(plane: Literal["lanes", "control"], settings: Settings | None = N
         refusals.count()
         _tell_walls()
         app.register_blueprint(control.blueprint)
+        app.register_blueprint(job_routes.blueprint)
     problems.install(app)
     app.before_request(_name_request)
     app.after_request(_echo_request_id)

@@ -13,6 +13,7 @@ import structlog
 from cliplane import logs, sizing, spool, tls, walls
 from cliplane.cpus import available_cpus, available_memory
 from cliplane.front import nginx_server, nginx_settings
+from cliplane.jobs.wake import FIFO
 from cliplane.paths import RUN
 from cliplane.region import SHM
 from cliplane.settings import SettingsError, read_settings, variable_name
@@ -41,12 +42,14 @@ def main() -> None:
     log.info("settings", **settings.variables())
     log.info("sizes", **dataclasses.asdict(sizes))
     walls.close_ipc_calls()
-    if settings.triton_is_here:
+    if settings.triton_is_here and not settings.webhook_hosts:
         # Without it gunicorn's processes have no socket for TCP all the same, and nginx has.
         log.info("walls", tcp_connect="closed" if walls.close_tcp() else "open to nginx: no Landlock in this kernel")
     metrics = RUN / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir(parents=True)
+    FIFO.unlink(missing_ok=True)
+    os.mkfifo(FIFO, 0o660)
     if not settings.spool_bytes:
         settings = dataclasses.replace(settings, spool_bytes=spool.budget_bytes())
         os.environ[variable_name("spool_bytes")] = str(settings.spool_bytes)

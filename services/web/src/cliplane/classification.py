@@ -37,7 +37,7 @@ def classify(lane: Lane, job: Job) -> Generator[Event]:
         CliplaneError: every failure, at any step.
         ClientGone: nobody waits for the rest.
     """
-    spec = lane.triton.spec(job.model)
+    spec = lane.spec(job.model)
     max_views = min(lane.settings.max_views, lane.settings.region_bytes // spec.sampling.view_bytes)
     asked = spec.sampling.views if job.views is None else job.views
     wanted = min(AUTO_VIEWS, max_views) if asked == AUTO else asked

@@ -33,7 +33,7 @@ def compare(lane: Lane, job: Job) -> Generator[Event]:
         CliplaneError: every failure, at any step. One model's fails the request.
         ClientGone: nobody waits for the rest.
     """
-    found = [lane.triton.spec(name) for name in job.models]
+    found = [lane.spec(name) for name in job.models]
     if len(set(job.models)) < len(found):
         raise BadQuery("model: one of them is named twice")
     if job.views == AUTO:

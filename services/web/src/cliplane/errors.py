@@ -53,6 +53,46 @@ class NotARegularFile(CliplaneError):
     status, type, title = 422, "not-a-file", "Not a regular file"
 
 
+class WebhookForbidden(CliplaneError):
+    status, type, title = 403, "webhook-forbidden", "No webhook is sent there"
+
+
+class UnknownJob(CliplaneError):
+    status, type, title = 404, "unknown-job", "Unknown job"
+
+
+class UnknownDigest(CliplaneError):
+    status, type, title = 404, "unknown-digest", "No answer is known for this digest"
+
+
+class IdempotencyKeyReused(CliplaneError):
+    status, type, title = 422, "idempotency-key-reused", "The idempotency key was used for something else"
+
+
+class JobCrashed(CliplaneError):
+    status, type, title = 500, "job-crashed", "The job's process died again and again"
+
+
+class TooManyJobs(CliplaneError):
+    status, type, title = 429, "too-many-jobs", "This key has too many jobs"
+    retry_after_s = 30
+
+
+class JobsFull(CliplaneError):
+    status, type, title = 507, "jobs-full", "There is no room for another job"
+    retry_after_s = 60
+
+
+class JobsUnavailable(CliplaneError):
+    status, type, title = 503, "jobs-unavailable", "Jobs cannot be kept now"
+    retry_after_s = 5
+
+
+class TooManyWatchers(CliplaneError):
+    status, type, title = 503, "too-many-watchers", "Too many follow jobs at once"
+    retry_after_s = 5
+
+
 class UnknownModel(CliplaneError):
     status, type, title = 404, "unknown-model", "Unknown model"
 

@@ -6,6 +6,7 @@ which way frames reach Triton. What is done with them for a request is in `class
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from cliplane import metrics
 from cliplane.cpus import decoder_threads
 from cliplane.decoder.client import Decoder
 from cliplane.errors import HandoffError
+from cliplane.model_spec import ModelSpec
 from cliplane.paths import SPOOL
 from cliplane.region import Region, create_private_region, create_region
 from cliplane.settings import Settings
@@ -41,8 +43,10 @@ Handoff = Literal["system_shm", "grpc"]
 class Lane:
     """A decoder, a region and a channel to Triton."""
 
-    def __init__(self, settings: Settings, triton: Triton) -> None:
+    def __init__(self, settings: Settings, triton: Triton, *, is_for_jobs: bool = False) -> None:
+        """`is_for_jobs`: it is beside those for requests, is not counted among them, and makes way for them."""
         self.settings = settings
+        self.is_for_jobs = is_for_jobs
         self.triton = triton
         self.trace: Step = NO_STEP
         """Of the request that is here."""
@@ -54,7 +58,7 @@ class Lane:
         self._registered = False
         self._handoff_failed_at: float | None = None
         self._quarantine: list[tuple[float, Region]] = []
-        metrics.LANES.set(1)
+        metrics.LANES.set(0 if is_for_jobs else 1)
         metrics.LANES_BUSY.set(0)
         metrics.REGIONS_IN_QUARANTINE.set(0)
         metrics.HANDOFF_FALLBACK.labels(os.getpid()).set(0 if settings.shared_memory else 1)
@@ -89,6 +93,15 @@ class Lane:
         elif not self._decoder.settle(SETTLE_S):
             self.replace_decoder("given-up")
         return self._decoder
+
+    def spec(self, model: str) -> ModelSpec:
+        """The spec of a model, as `Triton.spec`. A call of a job has one view: no request waits for more than that."""
+        spec = self.triton.spec(model)
+        return dataclasses.replace(spec, max_batch_size=1) if self.is_for_jobs else spec
+
+    def pause_decoder(self, *, is_paused: bool) -> None:
+        """Let the decoder stand still, or go on; from another thread than the one that has a request in this lane."""
+        self._decoder.pause(is_paused=is_paused)
 
     def renew_worn_decoder(self) -> None:
         """For the end of a request: the new one starts while nobody waits for it."""

@@ -37,6 +37,10 @@ DecoderReason = Literal["crashed", "given-up", "worn-out", "timeout", "new-regio
 
 REGIONS_QUARANTINED = Counter("cliplane_regions_quarantined", "Regions given up after a timed-out inference")
 REGIONS_SWEPT = Counter("cliplane_regions_swept", "Regions removed after a dead lane")
+JOBS = Counter("cliplane_jobs", "Jobs' attempts, by outcome", ["outcome"])
+JobOutcome = Literal["done", "failed", "retried", "crashed"]
+WebhookOutcome = Literal["delivered", "retried", "given-up"]
+WEBHOOKS = Counter("cliplane_webhooks", "Attempts to send a webhook, by outcome", ["outcome"])
 LANDLOCK = Gauge(
     "cliplane_landlock_version",
     "Version of the kernel's Landlock, which is around the decoders; 0: it has none",

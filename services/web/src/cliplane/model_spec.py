@@ -5,6 +5,7 @@ Pure: reads the parameters of a model's config, however they came here, and know
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,11 @@ class ModelSpec:
     label_descriptions: Mapping[str, str]  # by label; parameter `description.LABEL`
     is_multi_label: bool = False  # each label has a probability of its own; parameter `answer`
     thresholds: tuple[float, ...] | None = None  # by class index: the score from which on a label is answered
+
+    def fingerprint(self) -> str:
+        """Equal where the same video has the same answer."""
+        served = (self.version, self.sampling, self.labels, self.is_multi_label, self.thresholds)
+        return hashlib.sha256(repr(served).encode()).hexdigest()
 
 
 def read_sampling(parameters: Mapping[str, str], dims: Sequence[int]) -> Sampling:

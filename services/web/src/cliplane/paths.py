@@ -21,3 +21,6 @@ LEAVING = RUN / "leaving"
 
 NGINX = RUN / "nginx.sock"
 """Where nginx tells how many connections it has (stub_status)."""
+
+JOBS = Path("/jobs")
+"""A volume that outlives the containers: the jobs that were accepted, and their videos."""

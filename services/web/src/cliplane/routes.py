@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Mapping
 from itertools import chain
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Annotated, Any, BinaryIO, Literal, NamedTuple
 
 import msgspec
 from flask import Blueprint, Request, Response, current_app, g, jsonify, request
@@ -20,7 +20,7 @@ from werkzeug.datastructures import Headers
 from cliplane import journal, problems
 from cliplane.classification import classify as classify_with
 from cliplane.comparison import MAX_MODELS, compare
-from cliplane.errors import BadBody, BadQuery, ClientGone, EncodedBody, UnknownModel
+from cliplane.errors import BadBody, BadQuery, ClientGone, EncodedBody, UnknownDigest, UnknownModel
 from cliplane.forms import read_form
 from cliplane.lane import Lane
 from cliplane.media import HEAD_BYTES, Span, sniff
@@ -32,6 +32,9 @@ from cliplane.settings import Settings
 from cliplane.spool import open_upload
 
 blueprint = Blueprint("classify", __name__)
+
+LATER = ("priority", "webhook")
+"""Parameters of a request that wants its answer later."""
 
 MAX_JSON_BYTES = 32 * 1024
 """A path of the most bytes, each of them escaped."""
@@ -52,6 +55,10 @@ def classify() -> Response:
     lane: Lane = current_app.extensions["lane"]
     with journal.refusals(_key(request)):
         job = read_job(request, current_app.extensions["settings"], time.monotonic())
+        if job.open_file is by_digest:
+            return _answer(_known(lane, job), job.request_id)
+        if _is_for_later(request):
+            return _accept(lane, job)
     events = compare(lane, job) if len(job.models) > 1 else classify_with(lane, job)
     return _answer(journal.recorded(events, job, lane.triton.knows), job.request_id)
 
@@ -61,7 +68,23 @@ def segments() -> Response:
     lane: Lane = current_app.extensions["lane"]
     with journal.refusals(_key(request)):
         job = read_segments_job(request, current_app.extensions["settings"], time.monotonic())
+        if job.open_file is by_digest:
+            return _answer(_known(lane, job), job.request_id)
+        if _is_for_later(request):
+            return _accept(lane, job)
     return _answer(journal.recorded(segment(lane, job), job, lane.triton.knows), job.request_id)
+
+
+def _accept(lane: Lane, job: Job | SegmentsJob) -> Response:
+    from cliplane import acceptance  # what no request has used is not loaded
+
+    return acceptance.accept(lane, job, request.args)
+
+
+def _known(lane: Lane, job: Job | SegmentsJob) -> Generator[Event]:
+    from cliplane import acceptance
+
+    return acceptance.known(lane, job)
 
 
 def _answer(events: Generator[Event], request_id: str) -> Response:
@@ -85,7 +108,7 @@ def tell_spool_time(response: Response) -> Response:
     return response
 
 
-def read_job(upload: Request, settings: Settings, began: float) -> Job:
+def read_job(upload: Request, settings: Settings, began: float, *, is_for_later: bool = False) -> Job:
     """The request as a job; `began` by the monotonic clock, since reading the form is part of its time.
 
     Raises:
@@ -127,7 +150,7 @@ def _read[Choices](
     """What the body is, and what the query and a form ask for."""
     query = {}
     for name, values in upload.args.lists():
-        if name not in fields:
+        if name not in fields and not (name in LATER and _is_for_later(upload)):
             *others, last = fields
             raise BadQuery(f"there is no parameter {name!r}; there are {', '.join(others)} and {last}")
         if len(values) != 1:
@@ -145,6 +168,12 @@ def _read[Choices](
 def _key(upload: Request) -> str:
     """The name of the request's key, which nginx has checked; nothing where there is none."""
     return upload.headers.get("X-Key-Name", "")
+
+
+def _is_for_later(upload: Request) -> bool:
+    """Whether it says `Prefer: respond-async` (RFC 7240)."""
+    preferences = upload.headers.get("Prefer", "").split(",")
+    return any(preference.partition(";")[0].strip().lower() == "respond-async" for preference in preferences)
 
 
 def _client(upload: Request) -> int | None:
@@ -228,10 +257,19 @@ def _number(asked: Mapping[str, str], name: str, min_value: float, max_value: fl
     return float(text)
 
 
-class _Named(msgspec.Struct, forbid_unknown_fields=True):
-    """A body that is no video but says which."""
+_NAMES = 'a JSON body is {"path": "a video beneath MEDIA_ROOT"} or {"sha256": "a video that was a job"}'
 
-    path: str
+
+class _Named(msgspec.Struct, forbid_unknown_fields=True):
+    """A body that is no video but says which: one of the two."""
+
+    path: str | None = None
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+
+
+def by_digest(_sha256: str) -> BinaryIO:
+    """How a video is opened of which only the digest is known: not at all."""
+    raise UnknownDigest("send the video")
 
 
 class _Body(NamedTuple):
@@ -270,7 +308,11 @@ def _named(document: bytes, containers: list[str]) -> _Body:
     try:
         named = msgspec.json.decode(document, type=_Named)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise BadBody('a JSON body is {"path": "a video beneath MEDIA_ROOT"}') from exc
+        raise BadBody(_NAMES) from exc
+    if named.sha256 is not None and named.path is None:
+        return _Body(named.sha256, by_digest, None, "", {})
+    if named.path is None or named.sha256 is not None:
+        raise BadBody(_NAMES)
     with open_media(named.path) as file:
         head = file.read(HEAD_BYTES)
     return _Body(named.path, open_media, None, _container(head, containers), {})

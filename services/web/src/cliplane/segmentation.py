@@ -8,6 +8,7 @@ A request has no time limit of its own: it ends when it has made no progress for
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
@@ -79,8 +80,9 @@ def segment(lane: Lane, job: SegmentsJob) -> Generator[Event]:
         CliplaneError: every failure, at any step.
         ClientGone: nobody waits for the rest.
     """
-    with long_requests.admitted(lane.settings.lanes):
-        spec = lane.triton.spec(job.model)
+    # A job keeps no lane of the requests' from them.
+    with contextlib.nullcontext() if lane.is_for_jobs else long_requests.admitted(lane.settings.lanes):
+        spec = lane.spec(job.model)
         if spec.sampling.mode == "stride" and job.window_s is not None:
             raise BadQuery(f"window_s: a window of {spec.name} is as long as its clip")
         if spec.sampling.mode != "stride" and job.window_s is None:

@@ -37,6 +37,10 @@ def begin(settings: Settings, version: str) -> None:
         metrics.REQUESTS.labels(model, outcome)
     metrics.VIEWS.labels(model)
     metrics.VIEWS_SAVED.labels(model)
+    for outcome in get_args(metrics.JobOutcome):
+        metrics.JOBS.labels(outcome)
+    for outcome in get_args(metrics.WebhookOutcome):
+        metrics.WEBHOOKS.labels(outcome)
     for handoff in ("system_shm", "grpc"):
         metrics.HANDOFFS.labels(handoff)
     for stage in STAGES:

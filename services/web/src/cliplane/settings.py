@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cliplane.jobs.webhook_rules import HOST as WEBHOOK_HOST
 from cliplane.media import CODECS, CONTAINERS, Limits
 
 PREFIX = "CLIPLANE_"
@@ -81,6 +82,13 @@ class Settings:
     )
     otlp_grpc: str = _setting("", "OpenTelemetry collector that gets traces, unix:PATH; empty: no traces")
     require_key: bool = _setting(False, "classifying needs a key of keys/keys (make key NAME=…); without: 401")
+    max_jobs: int = _setting(1000, "jobs of one key that have not ended; more get 429", low=1, high=1_000_000)
+    job_timeout_s: float = _setting(14400.0, "time a job has, waits for requests included", low=1, high=7 * 86400)
+    jobs_keep_s: float = _setting(86400.0, "how long a job's answer is kept after its end", low=60, high=90 * 86400)
+    jobs_min_free_bytes: int = _setting(1024 * MIB, "free space that jobs leave on their volume; then 507", low=0)
+    webhook_hosts: str = _setting(
+        "", "hosts that webhooks may be sent to: hooks.example.com, or hooks.lan:8000/private in a network of yours"
+    )
     trusted_proxies: str = _setting("", "addresses or networks whose X-Forwarded-For names the client")
     allowed_hosts: str = _setting(
         "", "hosts this stack answers as, beside addresses and names without a dot (*: any); another gets 421"
@@ -144,7 +152,12 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         for name in listed.split(","):
             if name not in known:
                 raise SettingsError(f"{variable}: {name!r} is none of {', '.join(known)}")
-    for setting, form in (("allowed_hosts", _HOST), ("cors_origins", _ORIGIN), ("trusted_proxies", _NETWORK)):
+    for setting, form in (
+        ("allowed_hosts", _HOST),
+        ("cors_origins", _ORIGIN),
+        ("trusted_proxies", _NETWORK),
+        ("webhook_hosts", WEBHOOK_HOST),
+    ):
         for name in filter(None, map(str.strip, getattr(settings, setting).split(","))):
             if not form.fullmatch(name):
                 raise SettingsError(f"{variable_name(setting)}: {name!r} is not of the form {form.pattern}")

@@ -141,6 +141,10 @@ class Decoder:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
+    def pause(self, *, is_paused: bool) -> None:
+        """All its threads stand still, whatever they do, or go on."""
+        self._process.send_signal(signal.SIGSTOP if is_paused else signal.SIGCONT)
+
     def kill(self) -> None:
         """End it now and wait for its end: after this nothing writes to the region."""
         self._process.kill()
