@@ -16,6 +16,7 @@ from av.codec import Codec, codecs_available
 from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
 from av.format import ContainerFormat
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -41,6 +42,7 @@ LIBRARY_ERRORS = (av.FFmpegError, ValueError, ArithmeticError, OSError)
 
 
 _ROOM_BYTES = 32 << 20
+_MAX_AGAIN = 1000
 
 SHORTAGES = (MemoryError, BlockingIOError)
 """What of these is no fault of the file: there was no memory, or no thread (FFmpeg: ENOMEM, EAGAIN)."""
@@ -51,17 +53,35 @@ def until_it_breaks() -> Iterator[None]:
     """What the file is cut off with ends the block, without an error; a shortage does not."""
     try:
         yield
-    except SHORTAGES as exc:
-        if isinstance(exc, BlockingIOError) or _is_short_of_memory():
+    except MemoryError:
+        if _is_short_of_memory():
             raise
+    except BlockingIOError:
+        raise
     except LIBRARY_ERRORS:
         pass
 
 
-def _is_short_of_memory() -> bool:
+def is_shortage(exc: Exception, pixels: int) -> bool:
+    """Whether a decoder of pictures of this size was short of a thread or of memory, and the file is not at fault."""
+    return isinstance(exc, BlockingIOError) or (isinstance(exc, MemoryError) and _is_short_of_memory(4 * pixels))
+
+
+def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """The stream's packets from here on. A demuxer starts no thread: where it says EAGAIN it has found nothing in what
+    it has read, and goes on."""
+    for _ in range(_MAX_AGAIN):
+        try:
+            yield from container.demux(stream)
+        except BlockingIOError:
+            continue
+        return
+
+
+def _is_short_of_memory(more_bytes: int = 0) -> bool:
     """FFmpeg says so too of what claims more bytes than there can be; then there is room for others."""
     try:
-        mmap.mmap(-1, _ROOM_BYTES).close()
+        mmap.mmap(-1, _ROOM_BYTES + more_bytes).close()
     except (MemoryError, OSError):
         return True
     return False
@@ -115,10 +135,10 @@ def open_container(file: int, span: Span | None, limits: Limits) -> tuple[InputC
         os.lseek(file, 0, os.SEEK_SET)  # where an earlier opening has left it
         container = av.open(url, format=format_, options=options)
     except LIBRARY_ERRORS as exc:
-        if not isinstance(exc, MemoryError) or _is_short_of_memory():
+        if not isinstance(exc, SHORTAGES) or (isinstance(exc, MemoryError) and _is_short_of_memory()):
             raise UndecodableVideo("the container's headers cannot be read") from exc
         container = None
-    if container is None:  # not from its MemoryError: nothing was short
+    if container is None:  # not from its error: nothing was short
         raise UndecodableVideo("the container's headers claim more than there can be")
     try:
         return container, _checked(container, name, allowed, limits)

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from cliplane.decoder import layout, timeline
-from cliplane.decoder.container import LIBRARY_ERRORS, byte_size, demuxer, until_it_breaks
+from cliplane.decoder.container import LIBRARY_ERRORS, byte_size, demuxed, demuxer, until_it_breaks
 from cliplane.decoder.doubts import of_timeline
 from cliplane.decoder.timeline import UNKNOWN, Clock, Packets, Timeline
 from cliplane.decoder.wire import Doubt
@@ -148,7 +148,7 @@ def _all(container: InputContainer, stream: VideoStream, limits: Limits) -> Pack
     # Where nothing is read yet: FFmpeg's own index may lead elsewhere, and raw streams have times until the first seek.
     if demuxer(container) in _LOOKED_INTO:
         rewind(container, stream)
-    return _of(itertools.islice(container.demux(stream), limits.max_frames + 2))
+    return _of(itertools.islice(demuxed(container, stream), limits.max_frames + 2))
 
 
 def rewind(container: InputContainer, stream: VideoStream) -> None:
@@ -174,7 +174,7 @@ def first_keyframe(container: InputContainer, stream: VideoStream) -> bytes:
     """The beginning of the first keyframe's packet, before its picture; empty: there is none."""
     rewind(container, stream)
     with until_it_breaks():
-        for packet in itertools.islice(container.demux(stream), _FIRST_KEYFRAME):
+        for packet in itertools.islice(demuxed(container, stream), _FIRST_KEYFRAME):
             if packet.is_keyframe:
                 return bytes(memoryview(packet)[:_HEADERS_BYTES])
     return b""
@@ -186,7 +186,7 @@ def _head(container: InputContainer, stream: VideoStream, place: int) -> Packets
     def packets() -> Iterable[Packet[VideoStream]]:
         container.seek(place, stream=stream, backward=True)
         shown = 0
-        for packet in container.demux(stream):
+        for packet in demuxed(container, stream):
             yield packet
             shown += not packet.is_discard
             if shown >= _HEAD_PACKETS:
@@ -257,7 +257,7 @@ def _last_shown(container: InputContainer, stream: VideoStream, place: int) -> i
     """The latest time of showing from the keyframe at `place` on; the order of decoding does not say it."""
     with until_it_breaks():
         container.seek(place, stream=stream, backward=True)
-        ending = _of(container.demux(stream))
+        ending = _of(demuxed(container, stream))
         if ending.pts.size and (ending.pts != UNKNOWN).all():
             return int(ending.pts.max())
     return None
@@ -281,7 +281,7 @@ def _by_both_ends(
         if beginning is None or beginning.rate_source != "header" or beginning.pieces or not beginning.is_even:
             return None
         container.seek(round(start + said - 2 * beginning.interval), stream=stream, backward=True)
-        ending = timeline.read(_of(itertools.islice(container.demux(stream), _HEAD_PACKETS * 64)), clock)
+        ending = timeline.read(_of(itertools.islice(demuxed(container, stream), _HEAD_PACKETS * 64)), clock)
     except LIBRARY_ERRORS:
         return None
     if ending is None or ending.pieces or not ending.is_even:

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from cliplane.decoder.container import LIBRARY_ERRORS, SHORTAGES, until_it_breaks
+from cliplane.decoder.container import LIBRARY_ERRORS, demuxed, is_shortage, until_it_breaks
 from cliplane.decoder.packets import goes_by_bytes, goes_from_start, rewind
 from cliplane.decoder.timeline import Timeline
 from cliplane.errors import UndecodableVideo
@@ -174,9 +174,9 @@ class Pictures:
             codec.skip_frame = "DEFAULT" if time is None or self._is_needed(time) else "NONREF"
             try:
                 frames = packet.decode()
-            except SHORTAGES:
-                raise
-            except LIBRARY_ERRORS:
+            except LIBRARY_ERRORS as exc:
+                if is_shortage(exc, self._stream.width * self._stream.height):
+                    raise
                 if time is not None:
                     bisect.insort(self.lost, time)
                     if in_order and time in self._sent:
@@ -193,7 +193,7 @@ class Pictures:
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         # Cut off in the middle of something: what is missing is seen by the times that do not come.
         with until_it_breaks():
-            yield from self._container.demux(self._stream)
+            yield from demuxed(self._container, self._stream)
 
     def _own_time(self, packet: Packet[VideoStream]) -> int | None:
         """What the file says; of a raw stream's packets, which have no times, that of the picture in turn."""
