@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from cliplane.errors import CliplaneError, JobsFull
+from cliplane.errors import CliplaneError, JobsFull, JobsUnavailable
 from cliplane.media import Span
 from cliplane.paths import JOBS
 
@@ -41,14 +42,14 @@ def take_in(source: BinaryIO, span: Span | None, id_: str, folder: Path = JOBS) 
     """Copy a video to the volume, and wait until it is on the disk; returns its SHA-256.
 
     Raises:
-        JobsFull: the disk is.
+        JobsFull: the disk is; JobsUnavailable: the volume cannot be written.
     """
     start, end = span or (0, os.fstat(source.fileno()).st_size)
     videos = folder / "videos"
-    videos.mkdir(exist_ok=True)
     path = videos / id_
     digest = hashlib.sha256()
     try:
+        videos.mkdir(exist_ok=True)
         with path.open("xb") as file:
             if end > start:
                 os.posix_fallocate(file.fileno(), 0, end - start)  # a full disk is told before anything is copied
@@ -62,10 +63,11 @@ def take_in(source: BinaryIO, span: Span | None, id_: str, folder: Path = JOBS) 
             os.fsync(file.fileno())
         _sync(videos)
     except OSError as exc:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise JobsFull("the volume of jobs is full") from exc
-        raise
+        raise JobsUnavailable(f"/jobs: {os.strerror(exc.errno or 0)}") from exc  # no volume, or a broken disk
     return digest.hexdigest()
 
 
