@@ -35,7 +35,8 @@ local function refusal(bytes, client, key)
     if not keys.has_rate(key) then return "@too_many_requests" end
     -- The queue is for those who wait before a screen: a batch comes in where a lane is free, and asks again.
     -- A job waits elsewhere, and a lane has it for a moment only.
-    local is_for_later = (ngx.var.http_prefer or ""):lower():find("respond-async", 1, true)
+    local preferences = "," .. ((ngx.var.http_prefer or ""):lower():gsub("%s", "")) .. ","
+    local is_for_later = preferences:find(",respond%-async[,;]")  -- as routes.py reads it
     if key.is_batch and not is_for_later and uploads.whole >= limits.lanes then return "@busy" end
   end
   if (of_client[client] or 0) >= limits.of_client then return "@too_many_requests" end

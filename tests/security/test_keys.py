@@ -39,8 +39,10 @@ def make_key(front: Front, tmp_path: Path) -> Callable[..., str]:
     return make
 
 
-def asks(front: Front, key: str, content: bytes = b"video", path: str = "/v1/classify") -> int:
-    headers = {"Authorization": f"Bearer {key}"}
+def asks(
+    front: Front, key: str, content: bytes = b"video", path: str = "/v1/classify", prefer: str = "handling=strict"
+) -> int:
+    headers = {"Authorization": f"Bearer {key}", "Prefer": prefer}
     return httpx.post(front.base + path, content=content, headers=headers, timeout=60).status_code
 
 
@@ -107,6 +109,7 @@ def test_a_batch_leaves_the_queue_to_those_who_wait(front: Front, make_key: Call
     with under_way(front, with_key, with_key):
         wait_until(lambda: len(front.lanes.seen) == seen + 2, what="the one lane, and one behind it")
         assert asks(front, batch) == 503
+        assert asks(front, batch, prefer="norespond-async, x=respond-async") == 503
         front.lanes.may_answer.set()
     wait_until(lambda: asks(front, batch) == 200, what="a free lane")
 

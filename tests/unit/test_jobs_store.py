@@ -92,6 +92,15 @@ def test_a_job_is_its_keys_alone(store: Store) -> None:
     assert [row.id for row in store.of_key("camera", 10)] == ["a"]
 
 
+def test_a_list_brings_no_results(store: Store) -> None:
+    add(store, "a")
+    row = store.claim("runner")
+    assert row is not None
+    assert store.end("a", "runner", result={"segments": [1] * 1000})
+    assert store.get("a", "").result == {"segments": [1] * 1000}
+    assert [(one.state, one.result) for one in store.of_key("", 10)] == [("done", None)]
+
+
 def test_an_idempotency_key_makes_one_job_of_each_key(store: Store) -> None:
     first = add(store, "a", "camera", idempotency_key="k")
     assert add(store, "b", "camera", idempotency_key="k").id == first.id

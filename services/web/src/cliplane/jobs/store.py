@@ -64,6 +64,8 @@ _COLUMNS = (
     "views_done, views_planned, result, error, webhook_state, webhook_attempts"
 )
 
+_BUT_RESULT = _COLUMNS.replace(" result,", " NULL,")
+
 _BUSY_S = 10.0
 
 
@@ -143,12 +145,12 @@ class Store:
         return row
 
     def of_key(self, key: str, most: int) -> list[Row]:
-        """The newest of a key's jobs."""
+        """The newest of a key's jobs, without their results: those of a hundred jobs may be hundreds of MB."""
         if not self.exists():
             return []
         with self._connection() as db:
             rows = db.execute(
-                f"SELECT {_COLUMNS} FROM jobs WHERE key = ? ORDER BY created_at DESC, id LIMIT ?", (key, most)
+                f"SELECT {_BUT_RESULT} FROM jobs WHERE key = ? ORDER BY created_at DESC, id LIMIT ?", (key, most)
             )
             return [_row(row) for row in rows]
 
