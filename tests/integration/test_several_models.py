@@ -62,6 +62,9 @@ def test_two_models_answer_one_request_as_each_does_alone(copy: str) -> None:
         works.append(alone["video"]["frames_decoded"])
     assert max(works) <= found["video"]["frames_decoded"] <= 150
     assert found["handoff"] == "system_shm"
+    auto = _ask(video, model=f"camera_motion,{copy}", views="auto")
+    assert auto.status_code == 400
+    assert "views=auto is of one model" in auto.json()["detail"]
     with Client(BASE) as client:
         compared = client.compare(video, model=f"camera_motion,{copy}", top=1)
     assert [(one.model, one.predictions[0].label) for one in compared.answers] == [
@@ -85,7 +88,6 @@ def test_two_models_answer_one_request_as_each_does_alone(copy: str) -> None:
         ({"model": ",".join(f"m{k}" for k in range(9))}, 400, "at most 8"),
         ({"model": "camera_motion,"}, 404, "a model's name is"),
         ({"model": "camera_motion,nobody"}, 404, "nobody"),
-        ({"model": "camera_motion,nobody", "views": "auto"}, 400, "views=auto is of one model"),
     ],
 )
 def test_what_cannot_be_asked_of_several_models_is_refused(query: dict[str, str], status: int, words: str) -> None:
