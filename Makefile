@@ -23,7 +23,7 @@ SHELLS = examples/batch/slurm.sh .ci/run .ci/engine .ci/tools .ci/readme .ci/bun
 PY = examples services/web/src services/client/src services/web/gunicorn.conf.py supervisor docker tests services/triton bench deploy
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
-.PHONY: help up upgrade rollback certificate key webhook-secret doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend test-upgrade test-gpu-image rehearse-pods kubernetes-rules
+.PHONY: help up upgrade rollback certificate key webhook-secret doctor down logs ps test chaos fuzz bench model engines model-rm test-models test-bench test-readme test-bundle bundle study smoke lint fmt unit shell clean lock sbom abandoned test-backend test-upgrade test-gpu-image gpu-check rehearse-pods kubernetes-rules
 
 help: ## print this list
 	@sed -nE 's/^##@ (.*)/\n\1/p; s/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -109,6 +109,7 @@ lock: ## pin the dependencies again, with hashes (needs uv)
 	cd services/web && $(UV) pyproject.toml -o requirements.txt && $(UV) pyproject.toml --group test -o requirements-test.txt && $(UV) pyproject.toml --group lint -o requirements-lint.txt
 	cd services/triton && $(UV) requirements.in -o requirements.txt && $(UV) --no-deps tritonserver.in -o tritonserver.txt && $(UV) --no-deps onnxruntime.in -o onnxruntime.txt && $(UV) onnxruntime_gpu.in -o onnxruntime_gpu.txt
 	$(UV) bench/requirements.in -o bench/requirements.txt
+	$(UV) bench/gpu/requirements.in -o bench/gpu/requirements.txt
 	cd services/triton/export/exporter && $(UV) requirements.in -o requirements.txt
 
 sbom: ## what the images are made of, Python, Debian, npm, CycloneDX: artifacts/*.cdx.json (needs uv and the images)
@@ -171,6 +172,9 @@ kubernetes-rules: ## write the Prometheus operator's rules and Grafana's dashboa
 	@$(TOOLS) python deploy/kubernetes/components/monitoring/write.py
 
 ##@ Measure
+
+gpu-check: ## does this host serve by its GPU, how fast, and what is to be set? Without one, all that needs none (ARGS="--quick")
+	@host/gpu-check $(ARGS)
 
 # With Triton's Python backend, which bench/overlap takes for its model of a fixed time.
 PYTHON_IMAGE = docker compose -f compose.yaml -f compose.python.yaml build -q triton

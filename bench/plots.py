@@ -47,6 +47,20 @@ class Pictures:
         axes.grid(alpha=0.3)
         return self._save(name, figure)
 
+    def many_lines(self, name: str, curves: Mapping[str, Mapping[int, float]], x: str, y: str) -> str:
+        """x → y of each curve, both axes logarithmic."""
+        figure = Figure(figsize=(7, 4))
+        axes = figure.subplots()
+        for label, curve in curves.items():
+            axes.plot(list(curve), list(curve.values()), marker="o", markersize=3, label=label)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+        axes.grid(alpha=0.3)
+        return self._save(name, figure)
+
     def _save(self, name: str, figure: Figure) -> str:
         self._folder.mkdir(exist_ok=True)
         figure.savefig(self._folder / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})

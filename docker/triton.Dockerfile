@@ -95,6 +95,19 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=onnxruntime-gpu /opt/onnxruntime/libs /opt/onnxruntime/libs
 COPY --from=onnxruntime-gpu /opt/libtriton_onnxruntime.so /opt/backends/onnxruntime/
 
+# `make gpu-check`: the same image, and the Python that asks it (bench/gpu, mounted).
+FROM compiler AS check-packages
+COPY bench/gpu/requirements.txt /tmp/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/venv/bin/pip install --no-deps --require-hashes --target /opt/check -r /tmp/requirements.txt \
+ && find /opt/check -name tests -type d -prune -exec rm -rf {} +
+
+FROM gpu AS gpu-check
+COPY --from=check-packages /opt/check /opt/check
+ENV PYTHONPATH=/opt/check:/cliplane:/cliplane/services/web/src MPLCONFIGDIR=/tmp/matplotlib
+WORKDIR /cliplane
+ENTRYPOINT ["python3", "-m", "bench.gpu"]
+
 # What the tests ask of these images: .ci/gpu-image.
 FROM onnxruntime-gpu AS gpu-loader
 COPY tests/gpu /tests
@@ -102,7 +115,7 @@ RUN mkdir -p /opt/test/driver && gcc -shared -fPIC -Wl,-soname,libcuda.so.1 /tes
  && g++ -std=c++20 -O1 -I /src -isystem /usr/include/onnxruntime /src/onnxruntime.cc /tests/load.cc -o /opt/test/load \
       -L /opt/onnxruntime/libs -l:libonnxruntime.so.1 -Wl,-rpath,/opt/onnxruntime/libs -Wl,--allow-shlib-undefined
 
-FROM gpu AS gpu-test
+FROM gpu-check AS gpu-test
 COPY --from=gpu-loader /opt/test /opt/test
 
 FROM server AS cpu
