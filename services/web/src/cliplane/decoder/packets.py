@@ -206,7 +206,7 @@ def _by_index(
     if count < 2 or name not in _INDEXED:
         return None
     last = index[count - 1]
-    if last.pos + last.size > size:
+    if last.pos < 0 or last.size < 0 or last.pos + last.size > size:
         return None
     if name == "avi":
         if layout.goes_on_behind(file, span, last.pos, last.size):
