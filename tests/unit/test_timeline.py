@@ -176,3 +176,10 @@ def test_the_picture_of_any_time_is_the_last_one_before_it(gaps: list[int], data
     time = data.draw(st.integers(0, int(pts[-1]) + 10_000))
     expected = max(t for t in pts if t <= time + found.interval / 2)
     assert found.shown_at(time) == expected
+
+
+@pytest.mark.parametrize("absurd", [2**62, -(2**62)])
+def test_a_time_that_no_video_has_is_none(absurd: int) -> None:
+    found = read(recording())
+    assert found.told(absurd, None) is None
+    assert found.told(None, absurd) is None

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from cliplane.decoder import layout, timeline
 from cliplane.decoder.container import LIBRARY_ERRORS, byte_size, demuxed, demuxer, until_it_breaks
 from cliplane.decoder.doubts import of_timeline
-from cliplane.decoder.timeline import UNKNOWN, Clock, Packets, Timeline
+from cliplane.decoder.timeline import MAX_TIME, UNKNOWN, Clock, Packets, Timeline
 from cliplane.decoder.wire import Doubt
 from cliplane.errors import OverLimit, UndecodableVideo
 from cliplane.media import Limits, Span
@@ -136,7 +136,7 @@ def _of(packets: Iterable[Packet[VideoStream]]) -> Packets:
             for column, value in zip(
                 columns, (packet.pts, packet.dts, packet.pos, packet.is_keyframe, packet.is_discard), strict=True
             ):
-                column.append(UNKNOWN if value is None else value)
+                column.append(UNKNOWN if value is None or abs(value) > MAX_TIME else value)
     # The last one of a file that was cut off is not whole, and what is left of it is no picture.
     arrays = (np.frombuffer(column, np.int64) for column in columns)
     pts, dts, pos, keyframe, hidden = arrays if is_whole else (values[:-1] for values in arrays)

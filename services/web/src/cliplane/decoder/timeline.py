@@ -20,6 +20,9 @@ RateSource = Literal["header", "packets", "assumed"]
 UNKNOWN = -(2**63)
 """A time that a packet does not have."""
 
+MAX_TIME = 2**53
+"""A time beyond it is damaged: 285 years in microseconds, and what floats count exactly."""
+
 ASSUMED_FPS = 25.0
 """Where neither packets nor headers tell of a rate: a single picture, a stream without times."""
 
@@ -108,9 +111,10 @@ class Timeline:
 
     def told(self, pts: int | None, dts: int | None) -> int | None:
         """When a packet's picture is shown by its own times, of which one may be missing, or damaged beyond belief."""
-        if pts is None or dts is None or self.max_delay is None:
-            return dts if pts is None else pts
-        return pts if abs(pts - dts) <= self.max_delay else dts
+        if pts is not None and dts is not None and self.max_delay is not None and abs(pts - dts) > self.max_delay:
+            pts = None
+        told = dts if pts is None else pts
+        return None if told is None or abs(told) > MAX_TIME else told
 
     def place(self, pos: int, time: int) -> int | None:
         """When the picture of the packet at byte `pos` is shown, whose own time is `time`; None: never."""
