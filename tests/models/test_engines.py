@@ -63,6 +63,7 @@ def test_every_engine_runs_or_says_why_and_the_choice_is_served(work: Path, name
         precision = chosen["engine"].removeprefix("openvino_")
         assert f'key: "INFERENCE_PRECISION_HINT" value {{ string_value: "{precision}" }}' in config
     wait_until(lambda: name in served(), seconds=60, what="it is served with the choice")
+    assert f'key: "measured_engine" value {{ string_value: "{chosen["engine"]}" }}' in config
 
 
 def test_without_the_weights_it_says_what_it_needs(work: Path, name: str) -> None:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from cliplane.model_spec import read_is_multi_label, read_label_descriptions, read_sampling, read_thresholds
+from cliplane.model_spec import (
+    Measured,
+    read_is_multi_label,
+    read_label_descriptions,
+    read_measured,
+    read_sampling,
+    read_thresholds,
+)
+from exporter.engines.serving import with_figures
+from exporter.pbtxt import parameter
 
 PARAMETERS = {"temporal_stride": "5", "short_side": "128", "clips": "4", "crops": "1"}
 DIMS = (16, 112, 112, 3)
@@ -66,3 +75,22 @@ def test_a_model_of_several_labels_says_so_and_from_which_score_on_it_answers_ea
     for classes, text in ((2, "0.5 0.25 1"), (2, "0.5 1.5"), (2, "0.5 nan"), (1, ""), (1, "half")):
         with pytest.raises(ValueError, match=r"thresholds|could not convert"):
             read_thresholds({"thresholds": text}, classes)
+
+
+def test_what_was_measured_is_read_as_make_engines_writes_it() -> None:
+    chosen = {"engine": "openvino_bf16", "latency_ms": 24.05, "agreement": 0.9921}
+    results = {
+        "engines": [{"engine": "pytorch"}, chosen],
+        "choice": {"engine": "openvino_bf16"},
+        "clips": {"measured": 32},
+    }
+    config = 'parameters [\n  { key: "crops" value { string_value: "1" } }\n]\n'
+    written = with_figures(with_figures(config, results), results)
+    keys = ("measured_engine", "measured_view_ms", "measured_agreement", "measured_clips")
+    said = {key: parameter(written, key) or "" for key in keys}
+    assert read_measured(said) == Measured("openvino_bf16", 24.05, 0.9921, 32)
+    assert written.count("measured_engine") == 1
+    assert with_figures(config, {**results, "choice": {"engine": None}}) == config
+    assert read_measured(PARAMETERS) is None
+    with pytest.raises(KeyError):
+        read_measured({"measured_engine": "openvino_f32"})

@@ -3,7 +3,7 @@ import { Card } from "./card.js";
 import { authorization, hasKey, keep } from "./key.js";
 import { shrink } from "./shrink.js";
 import { measureUplink, upload, uplinkOf } from "./upload.js";
-import { samplingInWords } from "./words.js";
+import { measuredInWords, samplingInWords } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const waiting = [];
@@ -33,8 +33,9 @@ async function loadModels() {
 }
 
 function showModel() {
-  const { description, sampling } = models.get($("model").value) ?? {};
-  $("model-card").textContent = sampling ? [description, samplingInWords(sampling)].filter(Boolean).join(". ") : "";
+  const { description, sampling, measured } = models.get($("model").value) ?? {};
+  const parts = sampling ? [description, samplingInWords(sampling), measuredInWords(measured)] : [];
+  $("model-card").textContent = parts.filter(Boolean).join(". ");
 }
 
 function askForKey() {

@@ -107,10 +107,14 @@ def show_models(models: list[Model], form: Form) -> None:
             print(json.dumps(asdict(model) | {"short_side": model.short_side, "views": model.views}))
         return
     table = Table(Column("model", no_wrap=True), "version", "labels", "views", "sampling", "short side", "")
+    is_measured = any(model.measured for model in models)
+    if is_measured:  # else the column would only make the others narrow
+        table.add_column("engine")
     for model in models:
         sampling, counts = model.sampling, (len(model.labels), model.views)
         texts = (model.name, model.version, *map(str, counts), sampling.in_words(), str(sampling.short_side))
-        table.add_row(*map(clean, texts), "default" if model.is_default else "")
+        engine = (model.measured.in_words() if model.measured else "",) if is_measured else ()
+        table.add_row(*map(clean, texts), "default" if model.is_default else "", *map(clean, engine))
     console().print(table)
 
 

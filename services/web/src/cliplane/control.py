@@ -123,6 +123,7 @@ def _description(spec: ModelSpec) -> dict[str, Any]:
         "labels": spec.labels,
         "multi_label": spec.is_multi_label,
         "thresholds": dict(zip(spec.labels, spec.thresholds, strict=True)) if spec.thresholds else None,
+        "measured": dataclasses.asdict(spec.measured) if spec.measured else None,
         "descriptions": {label: spec.label_descriptions.get(label, "") for label in spec.labels},
         "sampling": {
             "clip_length": sampling.clip_length,

@@ -25,6 +25,16 @@ _WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What `make engines` found of the engine that serves a model, on the machine where it was run."""
+
+    engine: str
+    view_ms: float  # one view alone, median
+    agreement: float  # part of the clips whose top label is the trainer's framework's
+    clips: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What the model repository says of a model."""
 
@@ -39,6 +49,7 @@ class ModelSpec:
     label_descriptions: Mapping[str, str]  # by label; parameter `description.LABEL`
     is_multi_label: bool = False  # each label has a probability of its own; parameter `answer`
     thresholds: tuple[float, ...] | None = None  # by class index: the score from which on a label is answered
+    measured: Measured | None = None  # parameters `measured_…`
 
     def fingerprint(self) -> str:
         """Equal where the same video has the same answer."""
@@ -93,6 +104,23 @@ def read_thresholds(parameters: Mapping[str, str], classes: int) -> tuple[float,
     if len(found) != classes or not all(0 <= number <= 1 for number in found):
         raise ValueError(f"its thresholds are not {classes} numbers from 0 to 1")
     return found
+
+
+def read_measured(parameters: Mapping[str, str]) -> Measured | None:
+    """The figures of `make engines`, where it was run.
+
+    Raises:
+        KeyError: one is missing.
+        ValueError: one is no number.
+    """
+    if "measured_engine" not in parameters:
+        return None
+    return Measured(
+        engine=parameters["measured_engine"],
+        view_ms=float(parameters["measured_view_ms"]),
+        agreement=float(parameters["measured_agreement"]),
+        clips=int(parameters["measured_clips"]),
+    )
 
 
 def read_label_descriptions(parameters: Mapping[str, str]) -> dict[str, str]:

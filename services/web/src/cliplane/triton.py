@@ -30,6 +30,7 @@ from cliplane.model_spec import (
     ModelSpec,
     read_is_multi_label,
     read_label_descriptions,
+    read_measured,
     read_sampling,
     read_thresholds,
 )
@@ -164,6 +165,7 @@ class Triton:
                 raise ValueError("its input is not UINT8 (T, H, W, 3)")
             sampling = read_sampling(parameters, config.input[0].dims)
             (class_count,) = config.output[0].dims
+            measured = read_measured(parameters)
             is_multi_label, thresholds = read_is_multi_label(parameters), read_thresholds(parameters, class_count)
         except (KeyError, ValueError, IndexError) as exc:
             raise NotAVideoModel(f"model {name!r}: {exc}") from exc
@@ -179,6 +181,7 @@ class Triton:
             label_descriptions=read_label_descriptions(parameters),
             is_multi_label=is_multi_label,
             thresholds=thresholds,
+            measured=measured,
         )
 
     def _labels(self, name: str, input_: Any, output: Any, class_count: int) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from ..pbtxt import NotOurs, sampling
 from .choice import REFERENCE, Choice, Measured, choose
 from .reference import NoReference, find_weights, newest
 from .report import plot, table
-from .serving import CPU_IMAGE, GPU_IMAGE, INT8_FILE, cpu_config, gpu_config
+from .serving import CPU_IMAGE, GPU_IMAGE, INT8_FILE, cpu_config, gpu_config, with_figures
 from .turns import Run, run_in_turns
 
 BATCH = 8
@@ -170,7 +170,8 @@ def _install(folder: Path, config: str, results: dict[str, Any], int8: Path) -> 
     if results["choice"]["engine"] == "openvino_int8":
         for file in (int8.with_suffix(".bin"), int8):
             replace(models, newest(folder) / file.name, file.read_bytes())
-    replace(models, folder / "config.pbtxt", cpu_config(config, results["choice"]["engine"]))
+    chosen = cpu_config(config, results["choice"]["engine"])
+    replace(models, folder / "config.pbtxt", with_figures(chosen, results))
     gpu = folder / "configs" / "gpu.pbtxt"
     if gpu.exists():
         replace(models, gpu, gpu_config(gpu.read_text(), results["gpu_choice"]["engine"]))

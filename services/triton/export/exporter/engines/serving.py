@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..pbtxt import with_model_file, with_parameter, with_tensorrt
 from .runtimes import has_bfloat16
 
@@ -23,6 +25,22 @@ def cpu_config(text: str, engine: str | None) -> str:
             return with_model_file(with_parameter(text, PRECISION, "bf16" if has_bfloat16() else "f32"), INT8_FILE)
         case _:
             return with_model_file(with_parameter(text, PRECISION, engine.removeprefix("openvino_")), None)
+
+
+def with_figures(text: str, results: dict[str, Any]) -> str:
+    """config.pbtxt with what was measured of the engine that serves it, for `/v1/models`; as it was where none does."""
+    chosen = next((one for one in results["engines"] if one["engine"] == results["choice"]["engine"]), None)
+    if chosen is None:
+        return text
+    figures = {
+        "measured_engine": chosen["engine"],
+        "measured_view_ms": f"{chosen['latency_ms']:g}",
+        "measured_agreement": f"{chosen['agreement']:g}",
+        "measured_clips": str(results["clips"]["measured"]),
+    }
+    for key, value in figures.items():
+        text = with_parameter(text, key, value)
+    return text
 
 
 def gpu_config(text: str, engine: str | None) -> str:
