@@ -2,7 +2,7 @@
 
 To read either is to run what is in it: TorchScript is a program, and the shapes of an ExportedProgram are expressions
 that are evaluated. So this is done in a container of its own, which sees the file and the folder of OUT and nothing
-else: not the repository, not the weights, no network (`run`; ADR 32). The graph that comes out is then brought as any
+else: not the repository, not the weights, no network (`run`; ADR 35). The graph that comes out is then brought as any
 other, by `onnx_file.py`, in which nothing of the file is left that could run.
 
 TorchScript says no shapes: `--sampling` has clip_length and crop. An ExportedProgram says them.
