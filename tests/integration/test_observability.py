@@ -135,7 +135,7 @@ def test_too_many_requests_and_decoders_that_crash_are_alerts(ready: Stack, prom
         wait_until(ready.all_lanes_answer, what="new decoders")
     wait_until(lambda: "CliplaneDecodersCrashing" in firing(prometheus), what="crashes")
     ready.stop_decoders()
-    requests = [InBackground(video("pan_left")) for _ in range(7)]
+    requests = [InBackground(video("pan_left")) for _ in range(6)]  # two in lanes, four wait
     wait_until(lambda: "CliplaneQueueLong" in firing(prometheus), what="the queue")
     refused = [classify(video("pan_left")).status_code for _ in range(20)]
     ready.continue_decoders()

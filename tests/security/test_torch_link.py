@@ -45,6 +45,7 @@ def test_a_link_that_a_program_leaves_is_not_followed(tmp_path: Path, leaves: st
         "WEIGHTS": str(tmp_path / "weights"),
         "AS": "mine",
         "EXPORTER": "exporter:test",
+        "VIDEOS": str(tmp_path),
     }
     done = subprocess.run([RUN, "model"], env=environ, capture_output=True, text=True, check=False, timeout=60)
     asked = said.read_text()
