@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -219,12 +221,15 @@ def test_processes_that_accept_and_claim_at_once_lose_and_double_nothing(tmp_pat
     for writer in writers:
         writer.start()
     claimed: list[str] = []
+    all_are_there = threading.Event()
 
     def claim() -> None:
         store = Store(tmp_path)
         name, _ = store.lock()
-        while (row := store.claim(name)) or any(writer.is_alive() for writer in writers):
-            if row:
+        is_last_look = False
+        while not is_last_look:
+            is_last_look = all_are_there.is_set()  # before it looks: a job may come after a look that found none
+            while row := store.claim(name):
                 claimed.append(row.id)
                 assert store.end(row.id, name, result={})
 
@@ -233,11 +238,51 @@ def test_processes_that_accept_and_claim_at_once_lose_and_double_nothing(tmp_pat
         thread.start()
     for writer in writers:
         writer.join()
+    all_are_there.set()
     for thread in threads:
         thread.join()
     assert [writer.exitcode for writer in writers] == [0, 0]
     assert len(claimed) == len(set(claimed)) == 30
     assert Store(tmp_path).counts() == {"done": 30}
+
+
+def test_the_first_jobs_of_all_may_come_at_once(tmp_path: Path) -> None:
+    rounds = [tmp_path / str(number) for number in range(40)]
+    for folder in rounds:
+        folder.mkdir()
+        (folder / "jobs.sqlite.new").write_bytes(b"of a lane that died in its making")
+    at_once = threading.Barrier(3)
+
+    def accept_or_claim(number: int) -> list[Row | None]:
+        found = []
+        try:
+            for folder in rounds:
+                at_once.wait(60)
+                store = Store(folder)
+                found.append(add(store, f"j{number}") if number else store.claim("runner"))
+        except BaseException:
+            at_once.abort()  # the others need not wait
+            raise
+        return found
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        list(pool.map(accept_or_claim, range(3)))
+    for folder in rounds:
+        assert sum(Store(folder).counts().values()) == 2
+        assert {file.name for file in folder.iterdir()} == {"jobs.sqlite"}
+
+
+def test_the_log_of_a_database_that_was_moved_away_is_not_the_next_ones(store: Store, tmp_path: Path) -> None:
+    add(store, "a")
+    with contextlib.closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as other:
+        other.execute("SELECT * FROM jobs").fetchall()
+        add(store, "b")
+        kept = (tmp_path / "jobs.sqlite-wal").read_bytes()
+    assert kept
+    (tmp_path / "jobs.sqlite").rename(tmp_path / "moved")
+    (tmp_path / "jobs.sqlite-wal").write_bytes(kept)
+    add(store, "c")
+    assert [row.id for row in store.of_key("", 10)] == ["c"]
 
 
 def test_a_database_of_another_version_or_of_nonsense_is_said_to_be_unusable(store: Store, tmp_path: Path) -> None:

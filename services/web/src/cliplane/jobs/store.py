@@ -10,6 +10,7 @@ Write-ahead log, synchronous=FULL: a commit is on the disk. A connection lives f
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -100,7 +101,9 @@ class Store:
             IdempotencyKeyReused: the idempotency key was used for something else.
             JobsFull, JobsUnavailable: it cannot be kept.
         """
-        with self._transaction(is_new=True) as db:
+        if not self.exists():
+            self._make()
+        with self._transaction() as db:
             if idempotency_key is not None:
                 found = db.execute(
                     f"SELECT {_COLUMNS} FROM jobs WHERE key = ? AND idempotency_key = ?", (key, idempotency_key)
@@ -350,9 +353,9 @@ class Store:
         return _row(found)
 
     @contextlib.contextmanager
-    def _transaction(self, *, is_new: bool = False) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Everything in it, or nothing."""
-        with self._connection(is_new=is_new) as db:
+        with self._connection() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -361,41 +364,60 @@ class Store:
                 raise
             db.execute("COMMIT")
 
-    @contextlib.contextmanager
-    def _connection(self, *, is_new: bool = False) -> Iterator[sqlite3.Connection]:
-        mode = "rwc" if is_new else "rw"
+    def _make(self) -> None:
+        """The database, whole from its first moment: SQLite lets nobody wait who turns a new file to a write-ahead log
+        at the same time as another (SQLITE_BUSY at once, whatever the timeout)."""
+        new = self._folder / "jobs.sqlite.new"
         try:
-            with contextlib.closing(
-                sqlite3.connect(f"file:{self._file}?mode={mode}", timeout=_BUSY_S, isolation_level=None, uri=True)
-            ) as db:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = FULL")
-                if (found := _version(db)) == 0:
-                    found = _create(db)
-                if found != VERSION:
-                    raise JobsUnavailable(f"jobs.sqlite is of version {found}, and this is {VERSION}")
-                yield db
-        except sqlite3.Error as exc:
-            if "full" in str(exc):
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX)  # the kernel lets go of it where its holder dies
+                if self.exists():
+                    return  # another was faster
+                # Of one that died in its making; of a database that was moved away, whose log is no other's.
+                for file in (*self._folder.glob("jobs.sqlite.new*"), *self._folder.glob("jobs.sqlite-*")):
+                    file.unlink()
+                with _opened(new, "rwc") as db:
+                    db.execute("BEGIN")
+                    for statement in (*_TABLES, f"PRAGMA user_version = {VERSION}"):
+                        db.execute(statement)
+                    db.execute("COMMIT")
+                    ((mode,),) = db.execute("PRAGMA journal_mode = WAL").fetchall()  # last: all is in the one file
+                    if mode != "wal":
+                        raise JobsUnavailable("/jobs: the volume has no shared mmap, or no locks")
+                new.rename(self._file)
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise JobsFull("the volume of jobs is full") from exc
-            raise JobsUnavailable("jobs.sqlite cannot be used") from exc
+            raise JobsUnavailable(f"/jobs: {os.strerror(exc.errno or 0)}") from exc
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with _opened(self._file, "rw") as db:
+            ((found,),) = db.execute("PRAGMA user_version").fetchall()
+            if found != VERSION:
+                raise JobsUnavailable(f"jobs.sqlite is of version {found}, and this is {VERSION}")
+            yield db
 
 
-def _version(db: sqlite3.Connection) -> int:
-    ((version,),) = db.execute("PRAGMA user_version").fetchall()
-    return int(version)
-
-
-def _create(db: sqlite3.Connection) -> int:
-    """The tables, unless another process was faster; returns the version that is there now."""
-    db.execute("BEGIN IMMEDIATE")
-    if (found := _version(db)) == 0:
-        for statement in _TABLES:
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {VERSION}")
-        found = VERSION
-    db.execute("COMMIT")
-    return found
+@contextlib.contextmanager
+def _opened(file: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    """Raises:
+    JobsFull, JobsUnavailable: SQLite says so, of whatever is done with it.
+    """
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{file}?mode={mode}", timeout=_BUSY_S, isolation_level=None, uri=True)
+        ) as db:
+            db.execute("PRAGMA synchronous = FULL")
+            yield db
+    except sqlite3.Error as exc:
+        if "full" in str(exc):
+            raise JobsFull("the volume of jobs is full") from exc
+        raise JobsUnavailable("jobs.sqlite cannot be used") from exc
 
 
 def _row(found: tuple[Any, ...]) -> Row:
