@@ -87,7 +87,7 @@ class Runner:
                     self._close_lane()
                 if self._triton is not None and idle_s > EXIT_AFTER_S:
                     return
-                self._wait(KEEP_LANE_S if self._lane is None else 1.0)
+                self._wait(LOOK_S if self._lane is None else 1.0)
         finally:
             self._close_lane()
             metrics.forget_process(os.getpid())
