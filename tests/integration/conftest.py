@@ -102,7 +102,14 @@ class Stack:
         return {int(pid): (int(parent), command) for pid, parent, command in rows}
 
     def decoders(self) -> list[int]:
-        return sorted(pid for pid, (_, command) in self.processes("web").items() if "cliplane.decoder" in command)
+        """Those of the lanes: jobs have one of their own, for some seconds."""
+        processes = self.processes("web")
+        of_jobs = {pid for pid, (_, command) in processes.items() if "cliplane.jobs" in command}
+        return sorted(
+            pid
+            for pid, (parent, command) in processes.items()
+            if "cliplane.decoder" in command and parent not in of_jobs
+        )
 
     def arbiter(self, plane: str) -> int:
         """The gunicorn that supervisord started for a plane; after a killed one, when its orphans have ended too."""
