@@ -59,10 +59,9 @@ def test_every_operation_keeps_its_contract(
     @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     def keeps(case: schemathesis.Case[Any]) -> None:
         response = case.call(timeout=30)
-        # Schemathesis does not count 414 among the refusals of a bad query.
-        case.validate_response(
-            response, excluded_checks=[negative_data_rejection] if response.status_code == 414 else []
-        )
+        # Schemathesis does not count 414 among the refusals of a bad query; and an empty list is sent as no parameter.
+        is_good = response.status_code == 414 or [] in (case.query or {}).values()
+        case.validate_response(response, excluded_checks=[negative_data_rejection] if is_good else [])
 
     keeps()
 
