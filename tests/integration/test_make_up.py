@@ -121,6 +121,9 @@ def test_it_prints_the_address_and_a_second_one_on_that_port_or_of_that_name_lea
     assert port in refused.stderr
     assert "already allocated" in refused.stderr or "something else listens" in refused.stderr
     assert not containers(other)
+    volumes = docker("volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={other}").split()
+    assert set(volumes) <= {f"{other}_jobs"}
+    docker("volume", "rm", "-f", f"{other}_jobs")
     with another_checkout() as checkout:
         taken = up(project, checkout)
     assert taken.returncode == 1
