@@ -2,7 +2,8 @@
 
 While some views are inferred, those after them are decoded. One thread waits for both: for the decoder's socket, and
 for an eventfd that gRPC's thread writes to when an inference has ended. Which views go into which call is for a
-schedule to say, and what becomes of them for the use case: `classification.py`, `segmentation.py`.
+schedule to say, and what becomes of them for the use case:
+`classification.py`, `comparison.py`, `segmentation.py`.
 
 Knows neither Flask nor gRPC: it yields events, and Triton is behind `triton.py`.
 """
@@ -37,7 +38,7 @@ class Event(NamedTuple):
 
 
 class Request(Protocol):
-    """What any request has: see `classification.Job`."""
+    """What any request has: see `requests.Job`."""
 
     @property
     def path(self) -> str: ...

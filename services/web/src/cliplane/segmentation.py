@@ -49,7 +49,7 @@ WINDOW_LABELS = 3
 
 @dataclass(frozen=True, slots=True)
 class SegmentsJob:
-    """One request; `classification.Job` says what its first fields are.
+    """One request; `requests.Job` says what its first fields are.
 
     `stride_s`: from a window's start to the next one's. `window_s`: a window's length, for models that spread a clip
     over a whole video, and None for all others. `threshold`, `min_s`: see `segments.py`; no threshold: the model's own,

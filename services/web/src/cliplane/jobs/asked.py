@@ -28,7 +28,7 @@ class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
     operation: Literal["classify", "segments"]
     container: str
     choices: dict[str, Any]
-    """The operation's own parameters, as its job (`classification.Job`, `segmentation.SegmentsJob`) has them."""
+    """The operation's own parameters, as its job (`requests.Job`, `segmentation.SegmentsJob`) has them."""
     path: str = ""
     sha256: str = ""
     """Of the video that was sent."""
