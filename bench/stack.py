@@ -67,7 +67,7 @@ class Stack:
     @property
     def shm_volume(self) -> str:
         """What lies at /dev/shm of both containers."""
-        return f"{self.project}-shm-{self.shm_size}"
+        return f"{self.project}-shm-a-{self.shm_size}"  # a: the colour (ADR 27)
 
     def compose(self, *arguments: str) -> None:
         """Docker compose on this stack.
