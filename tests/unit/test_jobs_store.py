@@ -19,20 +19,10 @@ from cliplane.jobs.policy import Retry
 from cliplane.jobs.store import Store
 from cliplane.media import Span
 
+from tests.unit.conftest import Clock
+
 CHOICES = {"model": "camera_motion", "views": 2, "top": 5}
 ASKED = Asked("classify", "mp4", CHOICES, sha256="ab")
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from cliplane.jobs.store import Store
 from cliplane.jobs.webhook_rules import Target, check_address, target
 from cliplane.settings import SettingsError, read_settings
 
+from tests.unit.conftest import Clock
+
 ALLOWED = "hooks.example.com, hooks.example.com:8443, hooks.lan:8000/private, [fd00::7]/private"
 
 
@@ -162,18 +164,6 @@ def receiver() -> Iterator[Receiver]:
     yield server
     server.shutdown()
     server.server_close()
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 Deliver = Callable[..., bool]

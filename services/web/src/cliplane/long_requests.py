@@ -6,11 +6,11 @@ Each holds the lock of a file while it lasts. The kernel lets go of it whatever 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from cliplane import locks
 from cliplane.errors import NoLaneForLong
 from cliplane.paths import RUN
 
@@ -25,15 +25,12 @@ def admitted(lanes: int, folder: Path = RUN) -> Iterator[None]:
     for number in range(lanes - 1):
         fd = os.open(folder / f"long-{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            continue
-        try:
+            if locks.is_taken(fd):
+                continue
             yield
+            return
         finally:
             os.close(fd)
-        return
     raise NoLaneForLong(
         f"{lanes - 1} long requests are here, and one lane stays for the others; CLIPLANE_LANES={lanes}"
     )

@@ -20,6 +20,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from cliplane import locks
 from cliplane.errors import SharedMemoryForbidden, SharedMemoryTooSmall
 
 SHM = Path("/dev/shm")
@@ -138,12 +139,9 @@ def has_owner(name: str) -> bool:
     except OSError:
         return True  # of another group, or no file of ours: not to be touched
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return locks.is_taken(fd)
     finally:
         os.close(fd)
-    return False
 
 
 def _give_name(fd: int, name: str) -> None:

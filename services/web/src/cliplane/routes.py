@@ -55,10 +55,8 @@ def classify() -> Response:
     lane: Lane = current_app.extensions["lane"]
     with journal.refusals(_key(request)):
         job = read_job(request, current_app.extensions["settings"], time.monotonic())
-        if job.open_file is by_digest:
-            return _answer(_known(lane, job), job.request_id)
-        if _is_for_later(request):
-            return _accept(lane, job)
+        if response := _without_work(lane, job):
+            return response
     events = compare(lane, job) if len(job.models) > 1 else classify_with(lane, job)
     return _answer(journal.recorded(events, job, lane.triton.knows), job.request_id)
 
@@ -68,23 +66,20 @@ def segments() -> Response:
     lane: Lane = current_app.extensions["lane"]
     with journal.refusals(_key(request)):
         job = read_segments_job(request, current_app.extensions["settings"], time.monotonic())
-        if job.open_file is by_digest:
-            return _answer(_known(lane, job), job.request_id)
-        if _is_for_later(request):
-            return _accept(lane, job)
+        if response := _without_work(lane, job):
+            return response
     return _answer(journal.recorded(segment(lane, job), job, lane.triton.knows), job.request_id)
 
 
-def _accept(lane: Lane, job: Job | SegmentsJob) -> Response:
+def _without_work(lane: Lane, job: Job | SegmentsJob) -> Response | None:
+    """The response where nothing is decoded for it now: what is known already, or a job accepted for later."""
+    if job.open_file is not by_digest and not _is_for_later(request):
+        return None
     from cliplane import acceptance  # what no request has used is not loaded
 
+    if job.open_file is by_digest:
+        return _answer(acceptance.known(lane, job), job.request_id)
     return acceptance.accept(lane, job, request.args)
-
-
-def _known(lane: Lane, job: Job | SegmentsJob) -> Generator[Event]:
-    from cliplane import acceptance
-
-    return acceptance.known(lane, job)
 
 
 def _answer(events: Generator[Event], request_id: str) -> Response:
@@ -108,7 +103,7 @@ def tell_spool_time(response: Response) -> Response:
     return response
 
 
-def read_job(upload: Request, settings: Settings, began: float, *, is_for_later: bool = False) -> Job:
+def read_job(upload: Request, settings: Settings, began: float) -> Job:
     """The request as a job; `began` by the monotonic clock, since reading the form is part of its time.
 
     Raises:

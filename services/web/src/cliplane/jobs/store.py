@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from cliplane import locks
 from cliplane.errors import IdempotencyKeyReused, JobsFull, JobsUnavailable, TooManyJobs, UnknownJob
 from cliplane.jobs.asked import Asked, Row
 from cliplane.jobs.policy import Retry
@@ -329,12 +330,9 @@ class Store:
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return locks.is_taken(fd)
         finally:
             os.close(fd)
-        return False
 
     def sweep_locks(self) -> None:
         """The names of runners that are gone, once no job has them."""
