@@ -96,7 +96,7 @@ model-rm: ## take a model away: NAME=x3d_s
 
 ##@ Change the code
 
-unit: ## unit tests, in seconds and without an image: T=tests/unit/test_sampling.py ARGS="-k name"
+unit: ## unit tests, in seconds and without an image: T=tests/unit/policy/test_sampling.py ARGS="-k name"
 	@$(TOOLS) pytest $(or $(T),tests/unit) $(ARGS)
 
 fmt: ## format the code, without an image

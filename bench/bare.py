@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from cliplane.decoder.reader import load_reader
-from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
+from cliplane.policy.sampling import Sampling, crop_offset, plan_views, scaled_size
 from cliplane.settings import Settings
 
 LIMITS = Settings().decoder_limits()

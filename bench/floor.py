@@ -24,8 +24,8 @@ from typing import Any
 
 import httpx
 import numpy as np
-from cliplane.cpus import decoder_threads
 from cliplane.decoder.container import silence
+from cliplane.kernel.cpus import decoder_threads
 
 from bench import arguments, load, repository, videos
 from bench.bare import views_of

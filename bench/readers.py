@@ -21,7 +21,7 @@ import av
 import numpy as np
 from cliplane.decoder.pyav_reader import PyavReader
 from cliplane.decoder.reader import load_reader
-from cliplane.sampling import Sampling, plan_views, scaled_size
+from cliplane.policy.sampling import Sampling, plan_views, scaled_size
 from numpy.lib.stride_tricks import sliding_window_view
 
 from bench import arguments, videos

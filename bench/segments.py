@@ -20,11 +20,11 @@ from typing import Any
 
 import httpx
 import numpy as np
-from cliplane.cpus import decoder_threads
 from cliplane.decoder.container import silence
 from cliplane.decoder.reader import load_reader
-from cliplane.sampling import Sampling, View, crop_offset, scaled_size
-from cliplane.windows import plan_windows
+from cliplane.kernel.cpus import decoder_threads
+from cliplane.policy.sampling import Sampling, View, crop_offset, scaled_size
+from cliplane.policy.windows import plan_windows
 
 from bench import arguments, repository, videos
 from bench.bare import LIMITS

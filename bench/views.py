@@ -19,8 +19,8 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from cliplane import early_stop
-from cliplane.sampling import coarse_to_fine
+from cliplane.policy import early_stop
+from cliplane.policy.sampling import coarse_to_fine
 
 from bench import repository
 from bench.stack import running

@@ -9,7 +9,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/bin/pip install --require-hashes --no-deps -r /tmp/requirements.txt
 COPY services/triton/export/camera_motion /exporter/camera_motion
 COPY services/triton/export/exporter /exporter/exporter
-# Clips are cut as the service cuts them, by its sampling.py, which imports nothing else.
+# Clips are cut as the service cuts them, by its policy/sampling.py, which imports nothing else.
 COPY services/web/src/cliplane /exporter/cliplane
 # TORCHINDUCTOR_CACHE_DIR: by default it is named after the user, and the container's uid has no name.
 ENV PATH=/opt/venv/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/exporter HOME=/tmp TORCHINDUCTOR_CACHE_DIR=/tmp/inductor

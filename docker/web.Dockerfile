@@ -55,7 +55,7 @@ ARG IMAGE_TAG=
 ENV IMAGE_COMMIT=$IMAGE_COMMIT IMAGE_TAG=$IMAGE_TAG
 USER 10002:10000
 EXPOSE 8080
-ENTRYPOINT ["python", "-m", "cliplane.boot"]
+ENTRYPOINT ["python", "-m", "cliplane.ops.boot"]
 
 # Without the code, which the tests mount: an edit installs nothing anew.
 FROM base AS test

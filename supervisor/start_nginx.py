@@ -12,9 +12,10 @@ import socket
 import time
 from pathlib import Path
 
-from cliplane import listener, tls, walls
 from cliplane.decoder.sandbox import die_with_parent
-from cliplane.front import listen
+from cliplane.kernel import walls
+from cliplane.ops import listener, tls
+from cliplane.ops.front import listen
 from cliplane.paths import NGINX, RUN, SPOOL
 
 WATCH = "read -r _ <&3; kill -TERM $PPID"

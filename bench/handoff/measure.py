@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
-from cliplane.region import create_region
+from cliplane.triton.region import create_region
 
 VIEW = (16, 224, 224, 3)
 VIEWS = (1, 10, 30)

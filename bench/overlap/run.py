@@ -23,9 +23,9 @@ import httpx
 import numpy as np
 import tritonclient.grpc as triton_grpc
 import tritonclient.grpc.aio as triton_aio
-from cliplane.cpus import decoder_threads
 from cliplane.decoder.container import silence
-from cliplane.sampling import Sampling
+from cliplane.kernel.cpus import decoder_threads
+from cliplane.policy.sampling import Sampling
 
 from bench import arguments, videos
 from bench.bare import views_of

@@ -10,7 +10,7 @@ import tempfile
 import decord
 import numpy as np
 import tritonclient.http as triton_http
-from cliplane.sampling import crop_offset, scaled_size
+from cliplane.policy.sampling import crop_offset, scaled_size
 from flask import Flask, request
 from PIL import Image
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import decord
 import numpy as np
-from cliplane.sampling import Sampling, View, crop_offset, plan_views, scaled_size
+from cliplane.policy.sampling import Sampling, View, crop_offset, plan_views, scaled_size
 from exporter.engines.openvino_engine import Engine
 
 MODEL = Path(os.environ.get("MODEL", ""))

@@ -7,11 +7,13 @@ import os
 import signal
 from typing import Any
 
-from cliplane import logs, metrics, region, walls
+from cliplane import logs, metrics
+from cliplane.control.patience import THREADS
 from cliplane.decoder.sandbox import die_with_parent
+from cliplane.kernel import walls
 from cliplane.paths import RUN
-from cliplane.patience import THREADS
 from cliplane.settings import GRACEFUL_MARGIN_S, read_settings
+from cliplane.triton import region
 
 settings = read_settings()
 plane = os.environ["PLANE"]

@@ -19,9 +19,9 @@ import numpy as np
 import onnxruntime
 import pytest
 from cliplane.errors import CliplaneError, InferenceFailed, NotReady, UnknownModel
-from cliplane.region import Region, create_region
 from cliplane.settings import Settings
-from cliplane.triton import Triton
+from cliplane.triton.client import Triton
+from cliplane.triton.region import Region, create_region
 
 from tests.integration.conftest import Stack, classify, ready, stack, video, wait_until
 

@@ -12,9 +12,9 @@ import onnxruntime
 from cliplane.decoder import wire
 from cliplane.decoder.__main__ import decode
 from cliplane.decoder.container import silence
+from cliplane.decoder.media import HEAD_BYTES, sniff
 from cliplane.decoder.reader import load_reader
-from cliplane.media import HEAD_BYTES, sniff
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 from cliplane.settings import Settings
 
 MODEL = Path(__file__).parents[2] / "services/triton/models/camera_motion"

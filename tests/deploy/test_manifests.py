@@ -13,11 +13,11 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from cliplane import sizing
-from cliplane.boot import STOP_MARGIN_S
+from cliplane.ops import sizing
+from cliplane.ops.boot import STOP_MARGIN_S
 from cliplane.settings import read_settings
 
-from tests.unit.test_metrics import known_metrics
+from tests.unit.control.test_metrics import known_metrics
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "deploy" / "kubernetes"
@@ -173,7 +173,7 @@ def test_triton_is_a_sidecar_so_that_it_outlives_web(documents: list[Document]) 
 
 def test_the_operator_finds_the_pods_and_the_rules_and_grafana_the_dashboard() -> None:
     monitoring = kustomized(FOLDER / "overlays" / "monitoring")
-    # What is in them, tests/unit/test_observability.py holds.
+    # What is in them, tests/unit/repository/test_observability.py holds.
     assert of_kind(monitoring, "PrometheusRule")["spec"]["groups"]
     (board,) = (d for d in monitoring if d["metadata"]["name"] == "cliplane-dashboard")
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1"

@@ -16,12 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from cliplane.classification import classify as classify_with
 from cliplane.errors import CliplaneError
-from cliplane.lane import Lane
-from cliplane.requests import AUTO, Job
+from cliplane.lane.classification import classify as classify_with
+from cliplane.lane.lane import Lane
+from cliplane.lane.requests import AUTO, Job
 from cliplane.settings import Settings
-from cliplane.triton import Triton
+from cliplane.triton.client import Triton
 
 from tests import media
 from tests.integration.conftest import BASE, Stack, docker

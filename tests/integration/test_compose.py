@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cliplane.boot import STOP_MARGIN_S
+from cliplane.ops.boot import STOP_MARGIN_S
 from cliplane.settings import GRACEFUL_MARGIN_S, Settings
 
 from tests.integration.conftest import Stack, docker

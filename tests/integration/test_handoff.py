@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cliplane import region as regions
-from cliplane.classification import classify as classify_with
+from cliplane.decoder.media import HEAD_BYTES, sniff
 from cliplane.errors import CliplaneError, RegionLost, SharedMemoryTooSmall
-from cliplane.lane import Lane
-from cliplane.media import HEAD_BYTES, sniff
-from cliplane.requests import Job
+from cliplane.lane.classification import classify as classify_with
+from cliplane.lane.lane import Lane
+from cliplane.lane.requests import Job
 from cliplane.settings import Settings
-from cliplane.triton import Triton
+from cliplane.triton import region as regions
+from cliplane.triton.client import Triton
 from tritonclient.grpc import InferInput
 
 from tests import media

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cliplane.classification import classify
 from cliplane.decoder import client
 from cliplane.errors import DecodeTimeout, UndecodableVideo
-from cliplane.lane import Lane
-from cliplane.requests import Job
+from cliplane.lane.classification import classify
+from cliplane.lane.lane import Lane
+from cliplane.lane.requests import Job
 from cliplane.settings import Settings
-from cliplane.triton import Triton
+from cliplane.triton.client import Triton
 
 from tests import media
 
@@ -109,8 +109,8 @@ def test_a_decoder_has_its_share_of_the_cpus(
     lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requests: int, threads: int
 ) -> None:
     """The requests are the whole files in the spool; no more than the two lanes are decoded at once."""
-    monkeypatch.setattr("cliplane.lane.SPOOL", tmp_path)
-    monkeypatch.setattr("cliplane.cpus.available_cpus", lambda: 4.0)
+    monkeypatch.setattr("cliplane.lane.lane.SPOOL", tmp_path)
+    monkeypatch.setattr("cliplane.kernel.cpus.available_cpus", lambda: 4.0)
     for number in range(requests):
         (tmp_path / str(number)).touch(0o640)
         (tmp_path / f"under way {number}").touch(0o600)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cliplane.tls import make
+from cliplane.ops.tls import make
 
 from tests.integration.conftest import PROJECT, docker
 
@@ -205,7 +205,7 @@ def test_a_renewed_certificate_is_shown_without_a_restart_and_a_wrong_one_is_not
 @pytest.mark.parametrize(("cpus", "threads"), [("0.5", 1), ("1", 1), ("1.5", 2), ("2", 2)])
 def test_the_sizes_follow_the_quota_of_the_container(cpus: str, threads: int) -> None:
     ask = (
-        "from cliplane import cpus, settings, sizing;"
+        "from cliplane.kernel import cpus; from cliplane import settings; from cliplane.ops import sizing;"
         "found = sizing.sizes(settings.Settings(), cpus.available_cpus(), cpus.available_memory());"
         "print(found.cpus, found.memory_bytes, found.lanes, found.decoder_threads)"
     )

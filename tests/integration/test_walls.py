@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 
-from cliplane.decoder import landlock
+from cliplane.kernel import landlock
 from cliplane.settings import Settings
 
 from tests.integration.conftest import Stack, docker

@@ -14,9 +14,9 @@ import pytest
 from cliplane.decoder import wire
 from cliplane.decoder.client import Decoder
 from cliplane.errors import DecoderCrashed, OverLimit
-from cliplane.region import Region, create_private_region
-from cliplane.sampling import Sampling, plan_views
+from cliplane.policy.sampling import Sampling, plan_views
 from cliplane.settings import Settings
+from cliplane.triton.region import Region, create_private_region
 
 from tests import media
 

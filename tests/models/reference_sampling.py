@@ -18,7 +18,7 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from cliplane.sampling import Sampling, View, crop_offset, plan_views, scaled_size
+from cliplane.policy.sampling import Sampling, View, crop_offset, plan_views, scaled_size
 from pytorchvideo.data.clip_sampling import ConstantClipsPerVideoSampler
 from pytorchvideo.data.encoded_video_pyav import EncodedVideoPyAV
 from torchvision.datasets.samplers import UniformClipSampler

@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from cliplane.decoder.reader import load_reader
-from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
+from cliplane.policy.sampling import Sampling, crop_offset, plan_views, scaled_size
 from cliplane.settings import Settings
 
 from tests import media

@@ -20,9 +20,9 @@ from typing import Any
 
 import httpx
 import pytest
-from cliplane.front import nginx_server, nginx_settings
+from cliplane.ops.front import nginx_server, nginx_settings
+from cliplane.ops.tls import Pair
 from cliplane.settings import read_settings
-from cliplane.tls import Pair
 
 CONFIGURATION = Path(__file__).parents[2] / "nginx"
 

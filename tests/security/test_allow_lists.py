@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 import pytest
 from cliplane.decoder.container import LIBRARY_ERRORS, open_container
+from cliplane.decoder.media import Limits
 from cliplane.errors import CliplaneError
-from cliplane.media import Limits
 from cliplane_client.source import open_video
 from exporter import clips
 

@@ -110,7 +110,7 @@ decoder.main()
 START = r"""
 import os, socket, subprocess, sys
 from cliplane.decoder import sandbox
-from cliplane.region import create_private_region
+from cliplane.triton.region import create_private_region
 
 region, (ours, theirs) = create_private_region(4096), socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 upload = f"/spool/{os.getpid()}"

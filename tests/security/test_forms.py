@@ -9,7 +9,7 @@ import time
 
 import pytest
 from cliplane.errors import BadBody
-from cliplane.forms import read_form
+from cliplane.intake.forms import read_form
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

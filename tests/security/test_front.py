@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cliplane import refusals
+from cliplane.control import refusals
 from cliplane.errors import CliplaneError, by_type
 
 from tests.security.conftest import CONFIGURATION, Front

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cliplane.errors import CliplaneError
-from cliplane.media_root import open_media
+from cliplane.intake.media_root import open_media
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 LIBC = ctypes.CDLL(None, use_errno=True)

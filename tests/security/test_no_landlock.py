@@ -24,7 +24,7 @@ for name in ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_
 calls.load()
 log = pathlib.Path("/tmp/log")
 video = sys.stdin.buffer.read()
-web = subprocess.Popen([sys.executable, "-m", "cliplane.boot"], stdout=log.open("w"), stderr=subprocess.STDOUT)
+web = subprocess.Popen([sys.executable, "-m", "cliplane.ops.boot"], stdout=log.open("w"), stderr=subprocess.STDOUT)
 
 def ask(method, path, body=None):
     connection = http.client.HTTPConnection("127.0.0.1", 8081, timeout=60)
@@ -51,7 +51,7 @@ print(json.dumps({
     "classified": classified,
     "version": ask("GET", "/version"),
     "metrics": ask("GET", "/metrics"),
-    "doctor": subprocess.run([sys.executable, "-m", "cliplane.doctor"], capture_output=True, text=True).stdout,
+    "doctor": subprocess.run([sys.executable, "-m", "cliplane.ops.doctor"], capture_output=True, text=True).stdout,
     "filters": filters,
     "log": log.read_text().splitlines(),
 }))

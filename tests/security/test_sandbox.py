@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from cliplane.decoder import landlock, sandbox
+from cliplane.decoder import sandbox
+from cliplane.kernel import landlock
 
 MEMORY_BYTES = 512 * 1024 * 1024
 
 PREPARE = """
 import ctypes, errno, mmap, os, pathlib, resource, signal, socket, subprocess, sys, threading
-from cliplane.decoder import landlock, sandbox
+from cliplane.kernel import landlock
+from cliplane.decoder import sandbox
 folder = pathlib.Path(sys.argv[1])
 video = os.open(folder / "video", os.O_RDONLY)
 libc = ctypes.CDLL(None, use_errno=True)

@@ -12,10 +12,10 @@ import pytest
 from cliplane.decoder import client, wire
 from cliplane.decoder.client import Decoder
 from cliplane.errors import DecoderOutOfMemory, DecoderOutOfThreads
-from cliplane.region import create_private_region
-from cliplane.sampling import Sampling
+from cliplane.intake.spool import open_upload
+from cliplane.policy.sampling import Sampling
 from cliplane.settings import Settings
-from cliplane.spool import open_upload
+from cliplane.triton.region import create_private_region
 
 from tests import media
 from tests.integration.conftest import docker
@@ -93,8 +93,8 @@ GREEDY = """
 import sys
 from cliplane.decoder import client, wire
 from cliplane.errors import CliplaneError
-from cliplane.region import create_private_region
-from cliplane.sampling import Sampling
+from cliplane.triton.region import create_private_region
+from cliplane.policy.sampling import Sampling
 from cliplane.settings import Settings
 
 greedy = "import os; from cliplane.decoder import sandbox; sandbox.enter(2**33); kept = []"

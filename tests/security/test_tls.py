@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cliplane import tls
+from cliplane.ops import tls
+from cliplane.ops.tls import Pair
 from cliplane.settings import SettingsError
-from cliplane.tls import Pair
 from cliplane_client import CannotConnect, Client, InvalidCertificates, InvalidResponse
 from cliplane_client.cli import main
 

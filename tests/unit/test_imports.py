@@ -18,8 +18,8 @@ LANE = {"flask", "werkzeug", "grpc", "tritonclient"}
 LOADED = {
     "decoder": ("import cliplane.decoder.__main__", LANE | {"structlog", "prometheus_client", "decord"}),
     "arbiter": (f"import runpy; runpy.run_path({str(REPOSITORY / 'services/web/gunicorn.conf.py')!r})", LANE | {"av"}),
-    "lane": ("from cliplane.app import create_app; import cliplane.routes", {"opentelemetry"}),
-    "exporter": ("import cliplane.model_spec", LANE | {"structlog", "prometheus_client", "numpy", "av"}),
+    "lane": ("from cliplane.app import create_app; import cliplane.http.routes", {"opentelemetry"}),
+    "exporter": ("import cliplane.triton.model_spec", LANE | {"structlog", "prometheus_client", "numpy", "av"}),
 }
 
 
@@ -46,7 +46,7 @@ from cliplane.decoder.__main__ import decode
 from cliplane.decoder.container import silence
 from cliplane.decoder.reader import load_reader
 from cliplane.errors import CliplaneError
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 from cliplane.settings import Settings
 
 open_reader, memory = load_reader(sys.argv[1]), np.zeros(2**20, np.uint8)

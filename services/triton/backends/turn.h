@@ -1,7 +1,7 @@
 // Whose turn it is in a lane's region: how a lane says that it no longer wants what it has asked for.
 //
 // A lane serves one request after another, and counts them in the last 8 bytes of its region's file
-// (services/web/src/cliplane/region.py). A call carries the number of its request and the region's name, as Triton's request
+// (cliplane/triton/region.py). A call carries the number of its request and the region's name, as Triton's request
 // parameters. It is not wanted any more when the region's number is past its own. Nothing is cancelled in gRPC: ADR 11.
 #pragma once
 

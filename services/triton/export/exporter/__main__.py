@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 
 from . import parity, triton
 from .brought import Brought, CannotBring, Graph

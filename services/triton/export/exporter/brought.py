@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 
 
 class CannotBring(Exception):

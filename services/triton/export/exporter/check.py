@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cliplane.sampling import Sampling, plan_views
+from cliplane.policy.sampling import Sampling, plan_views
 
 from .brought import CannotBring
 from .clips import on_file

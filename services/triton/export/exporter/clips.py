@@ -8,9 +8,9 @@ from pathlib import Path
 import av
 import numpy as np
 from cliplane.decoder.container import open_container
+from cliplane.decoder.media import CODECS, Limits
 from cliplane.errors import CliplaneError
-from cliplane.media import CODECS, Limits
-from cliplane.sampling import Sampling, crop_offset, plan_views, scaled_size
+from cliplane.policy.sampling import Sampling, crop_offset, plan_views, scaled_size
 
 MAX_FRAMES = 600  # of one video: it is decoded whole
 LIMITS = Limits(4096 * 2304, 7200.0, 1_000_000, 16, 1.0, ",".join(CODECS))  # the service's own, with no word for damage

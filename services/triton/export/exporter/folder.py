@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 
 from . import pbtxt
 from .brought import Brought

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import transformers
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn

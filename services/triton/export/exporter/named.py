@@ -10,7 +10,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 
 from .brought import Brought, CannotBring, read_labels
 from .checkpoint import class_count, fit, read_weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 from torch import nn
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 from onnx import TensorProto, helper, numpy_helper
 
 from .brought import Brought, CannotBring, read_labels, read_thresholds

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from cliplane.model_spec import read_sampling
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
+from cliplane.triton.model_spec import read_sampling
 
 PARAMETERS = ("temporal_stride", "short_side", "clips", "crops", "frame_rate", "fit", "mode", "pixels")
 

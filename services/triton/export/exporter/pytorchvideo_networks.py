@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 from pytorchvideo.models.csn import create_csn
 from pytorchvideo.models.hub.vision_transformers import mvit_video_base_config
 from pytorchvideo.models.r2plus1d import create_r2plus1d

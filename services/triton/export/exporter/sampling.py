@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 
 
 class BadSampling(Exception):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torchvision.models import video

@@ -1,7 +1,6 @@
 """The Flask app of a gunicorn worker. `create_app` is the only place that wires the modules together.
 
-Imports point down: routes, control → classification, readiness → lane → {decoder.client, region, triton}
-→ {sampling, media, errors, settings}.
+Imports point down, from room to room: docs/architecture.md names the rooms, pyproject.toml their order.
 """
 
 from __future__ import annotations
@@ -13,14 +12,18 @@ from typing import Literal
 import structlog
 from flask import Flask, Response, g, request
 
-from cliplane import control, job_routes, logs, metrics, problems, refusals, routes, series
-from cliplane.decoder import landlock
-from cliplane.janitor import Janitor
-from cliplane.lane import Lane
-from cliplane.patience import Patience
-from cliplane.readiness import Readiness
+from cliplane import logs, metrics
+from cliplane.control import refusals, series
+from cliplane.control import routes as control
+from cliplane.control.janitor import Janitor
+from cliplane.control.patience import Patience
+from cliplane.control.readiness import Readiness
+from cliplane.http import problems, routes
+from cliplane.jobs import routes as job_routes
+from cliplane.kernel import landlock
+from cliplane.lane.lane import Lane
 from cliplane.settings import Settings, read_settings
-from cliplane.triton import Triton
+from cliplane.triton.client import Triton
 
 log = structlog.get_logger()
 
@@ -39,7 +42,7 @@ def create_app(plane: Literal["lanes", "control"], settings: Settings | None = N
     if plane == "lanes":
         lane = app.extensions["lane"] = Lane(settings, triton)
         if settings.otlp_grpc:
-            from cliplane.tracing import Tracing  # else not even imported
+            from cliplane.http.tracing import Tracing  # else not even imported
 
             app.extensions["tracing"] = tracing = Tracing(settings.otlp_grpc, importlib.metadata.version("cliplane"))
             tracing.install(app, lane)

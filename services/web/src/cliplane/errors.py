@@ -1,11 +1,15 @@
 """Everything that can go wrong, as one tree of exceptions.
 
-Class attributes say what an HTTP client sees (`problems.py` turns them into problem+json); instances add
+Class attributes say what an HTTP client sees (`http/problems.py` answers with them); instances add
 `detail`. Adapters raise these `from` a library's own exceptions. A detail is always in our own words: nothing
 of an uploaded file's content may reach an answer or a log.
 """
 
 from __future__ import annotations
+
+from typing import Any
+
+TYPE_PREFIX = "urn:cliplane:problem:"
 
 
 class CliplaneError(Exception):
@@ -218,3 +222,14 @@ def _tree(root: type[CliplaneError]) -> list[type[CliplaneError]]:
 
 
 _BY_TYPE = {error.type: error for error in _tree(CliplaneError)}
+
+
+def problem(error: CliplaneError, request_id: str) -> dict[str, Any]:
+    """The members of a problem+json document (RFC 9457)."""
+    return {
+        "type": TYPE_PREFIX + error.type,
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "request_id": request_id,
+    }

@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cliplane.jobs.webhook_rules import HOST as WEBHOOK_HOST
-from cliplane.media import CODECS, CONTAINERS, Limits
+from cliplane.decoder.media import CODECS, CONTAINERS, Limits
 
 PREFIX = "CLIPLANE_"
 
@@ -28,6 +27,9 @@ GRACEFUL_MARGIN_S = 5
 """gunicorn and nginx wait so much longer for a lane than a request may take."""
 
 _HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9.-]+")
+
+WEBHOOK_HOST = re.compile(r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:(?P<port>[0-9]{1,5}))?(?P<private>/private)?")
+"""An entry of `webhook_hosts`."""
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?")
 _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 _ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]+)?")

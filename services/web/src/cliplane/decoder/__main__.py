@@ -33,7 +33,7 @@ from cliplane.decoder.reader import Opener, load_reader
 from cliplane.decoder.video import Reader, VideoInfo
 from cliplane.decoder.window_writer import plan, write_windows
 from cliplane.errors import CliplaneError, DecoderOutOfMemory, DecoderOutOfThreads, UndecodableVideo
-from cliplane.sampling import View, coarse_to_fine, crop_offset, plan_views, scaled_size
+from cliplane.policy.sampling import View, coarse_to_fine, crop_offset, plan_views, scaled_size
 
 _SOCKET, _ERRORS = 0, 2
 

@@ -17,10 +17,10 @@ from typing import BinaryIO
 
 import structlog
 
-from cliplane import memory
 from cliplane.decoder import sandbox, wire
 from cliplane.errors import CliplaneError, DecoderCrashed, DecoderOutOfMemory, DecodeTimeout, NotReady
-from cliplane.region import Region
+from cliplane.kernel import memory
+from cliplane.triton.region import Region
 
 log = structlog.get_logger()
 

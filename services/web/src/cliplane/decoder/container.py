@@ -20,8 +20,8 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from cliplane.decoder.media import CONTAINERS, HEAD_BYTES, Limits, Span, sniff
 from cliplane.errors import NotAVideo, OverLimit, UndecodableVideo, UnsupportedCodec
-from cliplane.media import CONTAINERS, HEAD_BYTES, Limits, Span, sniff
 
 _DEMUXERS = {
     "mp4": "mov",

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 import decord
 
 from cliplane.decoder.container import byte_size, codec_name, demuxer, open_container
+from cliplane.decoder.media import Limits, Span
 from cliplane.decoder.orientation import Orientation
 from cliplane.decoder.packets import read_timeline
 from cliplane.decoder.video import Frame, VideoInfo
 from cliplane.errors import UndecodableVideo
-from cliplane.media import Limits, Span
 
 FRAMES_A_BATCH = 8
 """How many frames decord hands over at a time: bounds the memory, and views appear while others decode."""

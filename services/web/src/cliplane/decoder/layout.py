@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from cliplane.decoder.container import byte_size
-from cliplane.media import Span
+from cliplane.decoder.media import Span
 
 _MAX_CHUNKS = 10_000
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"

@@ -17,7 +17,7 @@ from cliplane.decoder.effort import check_damage, effort
 from cliplane.decoder.pyav_reader import Grid, PyavReader
 from cliplane.decoder.scaler import Scaler
 from cliplane.errors import UndecodableVideo
-from cliplane.sampling import Sampling, View, crop_offset, plan_views, scaled_size
+from cliplane.policy.sampling import Sampling, View, crop_offset, plan_views, scaled_size
 
 
 @dataclass(slots=True)

@@ -16,10 +16,10 @@ from av.video.stream import VideoStream
 from cliplane.decoder import layout, timeline
 from cliplane.decoder.container import LIBRARY_ERRORS, byte_size, demuxed, demuxer, until_it_breaks
 from cliplane.decoder.doubts import of_timeline
+from cliplane.decoder.media import Limits, Span
 from cliplane.decoder.timeline import MAX_TIME, UNKNOWN, Clock, Packets, Timeline
 from cliplane.decoder.wire import Doubt
 from cliplane.errors import OverLimit, UndecodableVideo
-from cliplane.media import Limits, Span
 
 _LEAPS = {"mpegts", "mpeg", "flv"}
 """Containers that are cut out of what is sent and joined without a thought: their clock may leap."""

@@ -13,12 +13,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from cliplane.decoder.container import codec_name, open_container
+from cliplane.decoder.media import Limits, Span
 from cliplane.decoder.packets import read_timeline
 from cliplane.decoder.pictures import Pictures, time_of
 from cliplane.decoder.scaler import Scaler, orientation
 from cliplane.decoder.video import Frame, VideoInfo
 from cliplane.errors import UndecodableVideo
-from cliplane.media import Limits, Span
 
 _PIXELS_A_THREAD = 2**17
 """Smaller pictures than this for each thread cost more to share than to decode."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import Protocol
 
+from cliplane.decoder.media import Limits, Span
 from cliplane.decoder.video import Reader
-from cliplane.media import Limits, Span
 
 _LATE = (
     *("av.audio.codeccontext", "av.audio.stream", "av.subtitles.codeccontext", "av.subtitles.stream"),

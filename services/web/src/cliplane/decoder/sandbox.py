@@ -4,7 +4,7 @@ A hostile video that takes over the demuxer must find nothing to use: no network
 it came in, little memory, and no life after its lane's.
 
 Each wall stands by itself: seccomp (which system calls there are, and none of them takes a path), Landlock (no file,
-see `landlock.py`), limits (how much). They hold for threads that are made later; before, there may be none.
+see `kernel/landlock.py`), limits (how much). They hold for threads that are made later; before, there may be none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pyseccomp
 
-from cliplane.decoder import landlock
+from cliplane.kernel import landlock
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4

@@ -12,8 +12,8 @@ from cliplane.decoder.doubts import DAMAGED, left_out
 from cliplane.decoder.effort import check_damage, effort
 from cliplane.decoder.video import Reader
 from cliplane.errors import OverLimit, UndecodableVideo
-from cliplane.sampling import Sampling, View, crop_offset, scaled_size
-from cliplane.windows import Windows, plan_windows
+from cliplane.policy.sampling import Sampling, View, crop_offset, scaled_size
+from cliplane.policy.windows import Windows, plan_windows
 
 
 def plan(video: Reader, job: wire.Job, sliding: wire.Sliding) -> Windows:

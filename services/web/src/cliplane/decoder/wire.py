@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from cliplane.decoder.media import Limits, Span
 from cliplane.errors import (
     CliplaneError,
     DecoderOutOfMemory,
@@ -20,8 +21,7 @@ from cliplane.errors import (
     UndecodableVideo,
     UnsupportedCodec,
 )
-from cliplane.media import Limits, Span
-from cliplane.sampling import Sampling
+from cliplane.policy.sampling import Sampling
 
 PACKET_BYTES = 65536
 """Most of one message; a longer one is cut off, and then no message at all."""

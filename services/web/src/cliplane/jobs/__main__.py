@@ -15,9 +15,10 @@ import time
 
 import structlog
 
-from cliplane import logs, walls
+from cliplane import logs
 from cliplane.errors import JobsFull, JobsUnavailable
 from cliplane.jobs.runner import Runner
+from cliplane.kernel import walls
 from cliplane.settings import read_settings
 
 log = structlog.get_logger()

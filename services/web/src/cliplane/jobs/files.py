@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
+from cliplane.decoder.media import Span
 from cliplane.errors import CliplaneError, JobsFull, JobsUnavailable
-from cliplane.media import Span
 from cliplane.paths import JOBS
 
 ID = re.compile(r"[0-9a-f]{32}")

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from cliplane import metrics, spool
-from cliplane.errors import ClientGone, CliplaneError, JobCrashed, JobsFull, JobsUnavailable
+from cliplane import metrics
+from cliplane.errors import ClientGone, CliplaneError, JobCrashed, JobsFull, JobsUnavailable, problem
+from cliplane.intake import spool
 from cliplane.jobs import files
 from cliplane.jobs.asked import Row, known_as
 from cliplane.jobs.policy import Retry, Turns, after_crash, after_failure
@@ -25,8 +26,8 @@ from cliplane.paths import SPOOL
 from cliplane.settings import Settings
 
 if TYPE_CHECKING:
-    from cliplane.lane import Lane
-    from cliplane.triton import Triton
+    from cliplane.lane.lane import Lane
+    from cliplane.triton.client import Triton
 
 log = structlog.get_logger()
 
@@ -152,7 +153,7 @@ class Runner:
     def _give_up(self, row: Row, runner: str, error: CliplaneError) -> None:
         log.error("job_failed", job=row.id, error=error.type, detail=error.detail, attempts=row.attempts)
         metrics.JOBS.labels("failed").inc()
-        self._end(row, runner, error=_problem(error, row.request_id))
+        self._end(row, runner, error=problem(error, row.request_id))
 
     def _end(self, row: Row, runner: str, **answer: Any) -> None:
         """Write the answer down; a full disk is waited for, since the work is done and must not be lost."""
@@ -173,12 +174,12 @@ class Runner:
         Raises:
             CliplaneError: as `classify` does; ClientGone: the job is to end, by `stop` or since its row is gone.
         """
-        from cliplane import journal
-        from cliplane.classification import classify
-        from cliplane.comparison import compare
-        from cliplane.media_root import open_media
-        from cliplane.requests import Job
-        from cliplane.segmentation import SegmentsJob, segment
+        from cliplane.intake.media_root import open_media
+        from cliplane.lane import journal
+        from cliplane.lane.classification import classify
+        from cliplane.lane.comparison import compare
+        from cliplane.lane.requests import Job
+        from cliplane.lane.segmentation import SegmentsJob, segment
 
         lane, asked = self._open_lane(), row.asked
         given: dict[str, Any] = asked.choices | {
@@ -218,8 +219,8 @@ class Runner:
 
     def _open_lane(self) -> Lane:
         if self._lane is None or self._triton is None:
-            from cliplane.lane import Lane
-            from cliplane.triton import Triton
+            from cliplane.lane.lane import Lane
+            from cliplane.triton.client import Triton
 
             self._triton = self._triton or Triton(self._settings.triton_grpc)
             self._lane = Lane(self._settings, self._triton, is_for_jobs=True)
@@ -276,12 +277,6 @@ class _Watch:
             if not is_mine:
                 os.eventfd_write(self._end_of_job, 1)
                 return
-
-
-def _problem(error: CliplaneError, request_id: str) -> dict[str, Any]:
-    from cliplane.problems import problem
-
-    return problem(error, request_id)
 
 
 def _empty(fd: int) -> None:

@@ -22,10 +22,10 @@ from typing import Any
 
 import msgspec
 
-from cliplane import locks
 from cliplane.errors import IdempotencyKeyReused, JobsFull, JobsUnavailable, TooManyJobs, UnknownJob
 from cliplane.jobs.asked import Asked, Row
 from cliplane.jobs.policy import Retry
+from cliplane.kernel import locks
 from cliplane.paths import JOBS
 
 VERSION = 1

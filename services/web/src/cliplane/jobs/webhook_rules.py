@@ -14,13 +14,11 @@ import binascii
 import hashlib
 import hmac
 import ipaddress
-import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from cliplane.errors import WebhookForbidden
-
-HOST = re.compile(r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:(?P<port>[0-9]{1,5}))?(?P<private>/private)?")
+from cliplane.settings import WEBHOOK_HOST
 
 MAX_URL_BYTES = 2048
 PORTS = {"https": 443, "http": 80}
@@ -53,7 +51,7 @@ def target(url: str, allowed_hosts: str) -> Target:
         raise WebhookForbidden("an address is https://HOST/PATH, without a user and a fragment")
     port = PORTS[parts.scheme] if port is None else port
     for entry in filter(None, map(str.strip, allowed_hosts.split(","))):
-        match = HOST.fullmatch(entry)
+        match = WEBHOOK_HOST.fullmatch(entry)
         assert match is not None  # settings.py has seen to it
         is_private = bool(match["private"])
         wanted_port = int(match["port"]) if match["port"] else PORTS[parts.scheme]
