@@ -48,7 +48,7 @@ def test_there_is_nothing_before_the_first_job(store: Store, tmp_path: Path) -> 
 
 def test_a_job_is_claimed_once_and_answered_once(store: Store) -> None:
     add(store, "a")
-    (one, _), (other, _) = store.lock(), store.lock()
+    (one, _), (other, _) = store.runners.lock(), store.runners.lock()
     row = store.claim(one)
     assert row is not None
     assert (row.id, row.state, row.attempts) == ("a", "running", 1)
@@ -67,7 +67,7 @@ def test_the_order_is_that_of_priority_and_then_of_time(store: Store, clock: Clo
         add(store, id_, priority=PRIORITIES[priority])
     clock.now += 1
     add(store, "i2")
-    name, _ = store.lock()
+    name, _ = store.runners.lock()
     claimed = [row.id for _ in range(4) if (row := store.claim(name))]
     assert claimed == ["i1", "i2", "b1", "b2"]
 
@@ -110,7 +110,7 @@ def test_a_key_has_so_many_jobs_and_no_more(store: Store) -> None:
     with pytest.raises(TooManyJobs):
         add(store, "c", "camera", max_jobs=2)
     add(store, "d", "other", max_jobs=2)
-    name, _ = store.lock()
+    name, _ = store.runners.lock()
     assert store.claim(name)
     assert store.end("a", name, error={"type": "x"})
     add(store, "c", "camera", max_jobs=2)
@@ -118,7 +118,7 @@ def test_a_key_has_so_many_jobs_and_no_more(store: Store) -> None:
 
 def test_a_retry_waits_and_only_some_count(store: Store, clock: Clock) -> None:
     add(store, "a")
-    name, _ = store.lock()
+    name, _ = store.runners.lock()
     assert store.claim(name)
     store.put_back("a", name, Retry(5.0, is_counted=False))
     assert store.claim(name) is None
@@ -134,7 +134,7 @@ def test_a_retry_waits_and_only_some_count(store: Store, clock: Clock) -> None:
 
 def test_a_job_that_is_removed_while_it_runs_has_no_answer(store: Store) -> None:
     add(store, "a")
-    name, _ = store.lock()
+    name, _ = store.runners.lock()
     assert store.claim(name)
     assert store.progress("a", name, 1, 2)
     assert store.get("a", "").views_done == 1
@@ -149,7 +149,7 @@ def test_a_job_that_is_removed_while_it_runs_has_no_answer(store: Store) -> None
 def test_what_ended_long_ago_is_forgotten_but_not_before_its_webhook_went_out(store: Store, clock: Clock) -> None:
     add(store, "a")
     add(store, "w", asked=Asked("classify", "mp4", CHOICES, webhook="https://hooks.example/"))
-    name, _ = store.lock()
+    name, _ = store.runners.lock()
     for id_ in ("a", "w"):
         assert store.claim(name)
         assert store.end(id_, name, result={})
@@ -171,7 +171,7 @@ def test_what_ended_long_ago_is_forgotten_but_not_before_its_webhook_went_out(st
 
 def _claim_and_hang(folder: Path, is_claimed: object) -> None:
     store = Store(folder)
-    name, _ = store.lock()
+    name, _ = store.runners.lock()
     store.claim(name)
     is_claimed.set()  # type: ignore[attr-defined]
     signal.pause()
@@ -192,11 +192,11 @@ def test_the_job_of_a_killed_runner_is_found(tmp_path: Path) -> None:
     ((row, runner),) = store.of_dead_runners()
     assert (row.id, row.attempts) == ("a", 1)
     store.put_back(row.id, runner, Retry(0, is_counted=True))
-    mine, _ = store.lock()
+    mine, _ = store.runners.lock()
     again = store.claim(mine)
     assert again is not None
     assert again.attempts == 2
-    store.sweep_locks()
+    store.sweep_runners()
     assert [file.name for file in (tmp_path / "runners").iterdir()] == [mine]
 
 
@@ -215,7 +215,7 @@ def test_processes_that_accept_and_claim_at_once_lose_and_double_nothing(tmp_pat
 
     def claim() -> None:
         store = Store(tmp_path)
-        name, _ = store.lock()
+        name, _ = store.runners.lock()
         is_last_look = False
         while not is_last_look:
             is_last_look = all_are_there.is_set()  # before it looks: a job may come after a look that found none
@@ -309,7 +309,7 @@ def test_a_video_is_taken_in_whole_and_only_where_it_fits(tmp_path: Path) -> Non
 
 
 def test_an_answer_is_found_by_key_content_choices_and_model_and_by_nothing_less(store: Store) -> None:
-    name, _ = store.lock()
+    name, _ = store.runners.lock()
     asked = known_as("camera", "ab", "classify", CHOICES, "v1")
     assert store.answer(asked) is None
     add(store, "a", "camera")

@@ -176,7 +176,7 @@ def ended(tmp_path: Path, receiver: Receiver, clock: Clock) -> tuple[Store, Deli
     store = Store(tmp_path, clock)
     asked = Asked("classify", "mp4", {}, webhook=f"http://{receiver.host}/hook?a=b")
     store.add("a", "", asked, 1, request_id="r", idempotency_key=None, max_jobs=9)
-    name, _ = store.lock()
+    name, _ = store.runners.lock()
     assert store.claim(name)
     assert store.end("a", name, result={"model": "camera_motion"})
 

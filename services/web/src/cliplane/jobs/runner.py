@@ -57,7 +57,7 @@ class Runner:
     def __init__(self, settings: Settings, wake: int) -> None:
         self._settings, self._wake = settings, wake
         self._store = Store()
-        self._name, self._lock = self._store.lock()
+        self._name, self._lock = self._store.runners.lock()
         self._lane: Lane | None = None
         self._triton: Triton | None = None
         self._is_stopping = False
@@ -99,7 +99,7 @@ class Runner:
         if time.monotonic() - self._swept_at > SWEEP_S:
             self._swept_at = time.monotonic()
             self._store.forget(self._settings.jobs_keep_s)
-            self._store.sweep_locks()
+            self._store.sweep_runners()
             if swept := files.sweep(self._store.active()):
                 log.warning("job_videos_swept", jobs=swept)
         row = self._store.claim(self._name)
