@@ -158,7 +158,7 @@ chaos: ## clients of every kind and a fault every few seconds, then the bill (MI
 	  --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)") || code=$$?; \
 	  $(CHAOS_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; rm -rf artifacts/chaos; exit $$code
 
-fuzz: ## ten thousand mutated videos against the tests' stack, and ten thousand re-muxed ones (MUTANTS=n REMUXED=n)
+fuzz: ## ten thousand mutated videos of each kind against a decoder, ten thousand against the stack, ten thousand re-muxed ones (MUTANTS=n REMUXED=n)
 	$(MAKE) test ARGS="tests/integration/test_fuzz.py tests/integration/test_remuxed.py -s" MUTANTS=$(or $(MUTANTS),10000) REMUXED=$(or $(REMUXED),10000)
 
 abandoned: ## twenty thousand requests of which half are given up: does Triton live on? (ABANDONED=n)

@@ -1,6 +1,7 @@
-"""Mutants of real and made videos, against the whole stack: nothing dies, nothing hangs, nothing calls home.
+"""Mutants of real and made videos, against the whole stack and against a decoder alone: nothing dies, nothing hangs,
+nothing calls home.
 
-MUTANTS says how many (`make fuzz` runs 10,000). The seed is fixed, so a failure can be had again.
+MUTANTS says how many (`make fuzz`: 10,000 against the stack, and 10,000 of each seed against a decoder).
 """
 
 from __future__ import annotations
@@ -8,99 +9,37 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import os
-import random
 import socket
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
+from cliplane.decoder import client, wire
+from cliplane.decoder.client import Decoder
+from cliplane.decoder.media import HEAD_BYTES, sniff
+from cliplane.errors import CliplaneError, DecoderOutOfMemory
+from cliplane.policy.sampling import Sampling
+from cliplane.settings import Settings
+from cliplane.triton.region import create_private_region
 
-from tests import media
+from tests.corpus import mutants
 from tests.e2e.conftest import real_videos
 from tests.integration.conftest import BASE, Stack, wait_until
 
 MUTANTS = int(os.environ.get("MUTANTS") or 400)
-SEED = 20261124
+OF_EACH = int(os.environ.get("MUTANTS") or 25)
 WARM_UP = 150
 """Mutants before the memory is looked at for the first time: by then both decoders have seen all formats."""
 
+ANSWERS = ("classified", "not-a-video", "undecodable-video", "unsupported-codec", "over-limit")
+ORDINARY = (*ANSWERS, DecoderOutOfMemory.type)  # of a picture that is within the limits, and needs more
+SLOWEST_S = 15.0  # of a mutant in a decoder alone; 20 s of CPU time would end it
+
 LIMIT_S = 25.0  # CLIPLANE_REQUEST_TIMEOUT_S of the tests' stack, and some for the queue
-
-
-def seeds() -> list[bytes]:
-    small = [path.read_bytes() for path in real_videos() if path.stat().st_size < 600_000]
-    made = [
-        media.encode(media.moving_camera("pan_right", frames=24, width=96, height=64), container=container, codec=codec)
-        for container, codec in (
-            ("mp4", "libx264"),
-            ("mov", "libx265"),
-            ("matroska", "libx264"),
-            ("webm", "libvpx-vp9"),
-            ("mp4", "libsvtav1"),
-            ("avi", "mpeg4"),
-            ("mpegts", "mpeg2video"),
-            ("mpegts", "libx264"),
-            ("flv", "libx264"),
-            ("vob", "mpeg2video"),
-            ("asf", "wmv2"),
-            ("ogg", "libvpx"),
-            ("mxf", "mpeg2video"),
-            ("h264", "libx264"),
-            ("hevc", "libx265"),
-            ("ivf", "libvpx-vp9"),
-            ("webp", "libwebp_anim"),
-        )
-    ]
-    moving = media.moving_camera("pan_right", frames=12, width=96, height=64)
-    made += [
-        media.encode(iter(frames), container=container, codec=codec, pixels=pixels)
-        for frames in [list(moving)]
-        for container, codec, pixels in (
-            ("gif", "gif", "rgb8"),
-            ("apng", "apng", "rgb24"),
-            ("matroska", "ffv1", "yuv420p"),
-        )
-    ]
-    return small + made
-
-
-def mutant(number: int, originals: list[bytes], url: bytes) -> bytes:
-    """Mutant `number`: bits flipped, bytes overwritten, pieces cut, moved and doubled, boxes resized, URLs planted."""
-    rng = random.Random(f"{SEED}-{number}")
-    data = bytearray(rng.choice(originals))
-    for _ in range(rng.choice((1, 1, 2, 4, 16))):
-        at = rng.randrange(len(data)) if rng.random() < 0.5 else rng.randrange(min(len(data), 4096))
-        size = min(rng.choice((1, 4, 16, 256, 4096)), len(data) - at)
-        match rng.randrange(9):
-            case 0:
-                data[at] ^= 1 << rng.randrange(8)
-            case 1:
-                data[at : at + size] = rng.randbytes(size)
-            case 2:
-                data[at : at + size] = b"\xff" * size
-            case 3:
-                del data[at : at + size]
-            case 4:
-                data[at:at] = data[at : at + size]
-            case 5:
-                del data[max(at, 64) :]
-            case 6:  # a box's, an element's or a table's size or count
-                value = rng.choice((0, 1, 7, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, rng.randrange(2**32)))
-                data[at : at + 4] = value.to_bytes(4, "big")
-            case 7:
-                boxes = list(media.boxes(bytes(data)))
-                if boxes:
-                    start, end = rng.choice(boxes)
-                    other = rng.choice(boxes)[0]
-                    box = data[start:end][:65536]
-                    data[other:other] = box
-            case 8:
-                data[at : at + len(url)] = url
-        if len(data) < 64:
-            data.extend(bytes(64))
-    return bytes(data)
 
 
 @pytest.fixture
@@ -144,27 +83,19 @@ def test_mutants_kill_nothing_hang_nothing_and_call_nobody(ready: Stack, listene
     wait_until(lambda: len(callers) == 1, what="the listener hears the web container")
     callers.clear()
 
-    originals = seeds()
+    small = [path.read_bytes() for path in real_videos() if path.stat().st_size < 600_000]
+    originals = [*small, *mutants.seeds().values()]
     lanes, shm = ready.lanes(), ready.shared_memory()
     slowest = 0.0
     outcomes: collections.Counter[str] = collections.Counter()
     with httpx.Client(base_url=BASE, timeout=60) as http:
 
         def one(number: int) -> tuple[str, float]:
-            body = mutant(number, originals, url.encode())
+            body = mutants.mutant(number, originals[number % len(originals)], url.encode())
             began = time.monotonic()
             response = http.post("/v1/classify", params={"views": 2, "top": 1}, content=body)
             kind = "classified" if response.status_code == 200 else response.json()["type"].rpartition(":")[2]
-            assert kind in (
-                "classified",
-                "not-a-video",
-                "undecodable-video",
-                "unsupported-codec",
-                "over-limit",
-                "decoder-out-of-memory",
-                "decoder-crashed",
-                "decoder-out-of-memory",  # of a picture that is within the limits, and needs more
-            ), f"mutant {number}: {response.status_code} {response.text}"
+            assert kind in ORDINARY, f"mutant {number}: {response.status_code} {response.text}"
             return kind, time.monotonic() - began
 
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
@@ -185,3 +116,62 @@ def test_mutants_kill_nothing_hang_nothing_and_call_nobody(ready: Stack, listene
     assert ready.lanes() == lanes
     assert ready.shared_memory() == shm
     assert grown_kb < 100_000
+
+
+MADE = mutants.seeds()
+SAMPLING = Sampling(8, 5, 64, 64, 64, clips=2, crops=1, frame_rate=25)
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Decoder]]:
+    """Start a decoder; the one before it is ended."""
+    program = f"import sys; sys.path[:0] = {sys.path!r}\nfrom cliplane.decoder.__main__ import main; main()"
+    monkeypatch.setattr(client, "COMMAND", [sys.executable, "-I", "-c", program])
+    region = create_private_region(SAMPLING.views * SAMPLING.view_bytes)
+    started: list[Decoder] = []
+
+    def start() -> Decoder:
+        for before in started:
+            before.kill()
+        started[:] = [Decoder("pyav", region, Settings().decoder_memory_bytes)]
+        return started[0]
+
+    yield start
+    for decoder in started:
+        decoder.kill()
+    region.close()
+
+
+@pytest.mark.parametrize("seed", MADE)
+def test_no_mutant_ends_a_decoder_within_its_walls(start: Callable[[], Decoder], seed: str, tmp_path: Path) -> None:
+    decoder = start()
+    outcomes: collections.Counter[str] = collections.Counter()
+    slowest, faults = 0.0, []
+    for number in range(OF_EACH):
+        body = mutants.mutant(number, MADE[seed], b"http://127.0.0.1:9/x.mp4")
+        began = time.monotonic()
+        kind = _outcome(decoder, body, tmp_path / "mutant")
+        slowest = max(slowest, time.monotonic() - began)
+        outcomes[kind] += 1
+        if kind not in ORDINARY:
+            faults.append((number, kind))
+        if kind not in ANSWERS:
+            decoder = start()
+    print(f"\n{seed}: {OF_EACH} mutants, {dict(outcomes)}, slowest {slowest:.2f} s, faults {faults}")
+    assert faults == []
+    assert outcomes["classified"] > OF_EACH / 50
+    assert slowest < SLOWEST_S
+
+
+def _outcome(decoder: Decoder, body: bytes, path: Path) -> str:
+    """The type of what is found wrong, or "classified"."""
+    path.write_bytes(body)
+    job = wire.Job(None, SAMPLING, Settings().decoder_limits(), 1, coarse_to_fine=False, cpu_s=20)
+    try:
+        sniff(body[:HEAD_BYTES])
+        decoder.start(job, path.open("rb"))
+        while not isinstance(decoder.report(), wire.End):
+            pass
+    except CliplaneError as exc:
+        return exc.type
+    return "classified"
