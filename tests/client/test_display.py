@@ -65,6 +65,17 @@ def test_json_has_the_doubts_as_they_came_and_csv_a_column(
     assert row["warnings"] == "rate-assumed damaged"
 
 
+def test_neither_a_file_s_name_nor_a_label_is_a_formula_to_a_spreadsheet(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    server.streams(("result", {**RESULT, "predictions": [{"label": "+1", "score": 0.5}], "warnings": DOUBTS}))
+    Path("=1+1.mp4").write_bytes(b"x")
+    assert main(["classify", "=1+1.mp4", "--csv", "--base", server.base]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["file"], row["label"]) == ("'=1+1.mp4", "'+1")
+
+
 def test_results_have_what_newer_servers_say_and_do_without(server: Server) -> None:
     with Client(server.base) as client:
         server.streams(("video", VIDEO), ("warning", DOUBTS[0]), ("news", {}), ("result", NEWER))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 
@@ -51,6 +52,24 @@ def test_csv_has_a_row_each() -> None:
     rows = list(csv.reader(exports.as_csv(TWO, "a.mp4").splitlines()))
     assert rows[0] == ["label", "start_s", "end_s", "score"]
     assert rows[1:] == [["walk <fast> & far", "0.0", "61.5", "0.91"], ["ride", "59.9", "3600.0", "0.5"]]
+
+
+@pytest.mark.parametrize("label", ["=1+1", "+1", "-1", "@SUM(A1)", "＝1+1", "=cmd|' /C calc'!A0", "-\t1"])
+def test_no_label_is_a_formula_to_a_spreadsheet(label: str) -> None:
+    _, (cell, *_) = csv.reader(io.StringIO(exports.as_csv(answer((label, 0.0, 1.0, 0.5)), "a.mp4")))
+    assert cell == "'" + label.replace("\t", r"\t")
+
+
+@given(st.text(max_size=20))
+def test_no_cell_begins_as_a_formula_or_a_control_does(label: str) -> None:
+    _, (cell, *_) = csv.reader(io.StringIO(exports.as_csv(answer((label, 0.0, 1.0, 0.5)), "a.mp4")))
+    assert cell[:1] not in tuple("=+-@\t\r\n＝＋－＠")
+
+
+def test_no_label_is_a_cue_of_its_own() -> None:
+    text = exports.as_vtt(answer(("x\n\n00:00.000 --> 00:09.000\n<script>", 0.0, 1.0, 0.5)), "a.mp4")
+    assert text.count("-->") == 1
+    assert "<" not in text.replace("WEBVTT", "")
 
 
 def test_vtt_has_a_cue_each_whose_words_are_no_markup() -> None:

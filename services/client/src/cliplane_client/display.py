@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from cliplane_client.errors import ClientError
 from cliplane_client.results import FileWarning, Model, Result
 from cliplane_client.shrinking import Shrinking
-from cliplane_client.text import clean
+from cliplane_client.text import cell, clean
 
 Form = Literal["table", "json", "csv"]
 
@@ -86,11 +86,11 @@ class Answers:
         if self._form == "json":
             print(json.dumps({"file": name, **result.json}), flush=True)  # ASCII, all else is written out
         elif self._form == "csv":
-            doubts = clean(" ".join(warning.type for warning in result.warnings))
+            doubts = cell(" ".join(warning.type for warning in result.warnings))
             for rank, prediction in enumerate(result.predictions, 1):
-                self._rows.writerow([clean(name), rank, clean(prediction.label), prediction.score, doubts])
+                self._rows.writerow([cell(name), rank, cell(prediction.label), prediction.score, doubts])
             if not result.predictions:  # each file has a row
-                self._rows.writerow([clean(name), 0, "", "", doubts])
+                self._rows.writerow([cell(name), 0, "", "", doubts])
             sys.stdout.flush()
         else:
             about = (clean(name), str(len(result.views)), f"{result.timing_ms['total']:.0f}")

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from cliplane_client.segments import Segment, Segments
-from cliplane_client.text import clean
+from cliplane_client.text import cell, clean
 
 
 def as_json(answer: Segments, _name: str) -> str:
@@ -26,7 +26,7 @@ def as_csv(answer: Segments, _name: str) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["label", "start_s", "end_s", "score"])
-    rows.writerows([clean(one.label), one.start_s, one.end_s, one.score] for one in answer.segments)
+    rows.writerows([cell(one.label), one.start_s, one.end_s, one.score] for one in answer.segments)
     return text.getvalue()
 
 
