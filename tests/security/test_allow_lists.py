@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import pytest
 from cliplane.decoder.container import LIBRARY_ERRORS, open_container
-from cliplane.decoder.media import Limits
+from cliplane.decoder.media import HEAD_BYTES, Limits, sniff
 from cliplane.errors import CliplaneError
 from cliplane_client.source import open_video
 from exporter import clips
@@ -110,3 +110,31 @@ def test_a_list_of_other_files_is_read_by_nobody(
     others = {"hls", "dash", "concat", "sdp", "tcp", "http", "rtp", "udp"}
     said = [text for who, text in messages() if who in others]
     assert all("not on whitelist" in text for text in said), said
+
+
+SEQUENCE = b"\0\0\0\1\x67\x42\x00\x1e\xab\x40\x50\x1e\xd0\0\0\0\1\x68\xce\x3c\x80\0\0\0\1\x65\x88\x84" + b"\x11" * 60
+OTHERS = {
+    "sdp": (b"\nv=0\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n", b"\n"),
+    "mxf": (bytes.fromhex("060e2b34020501010d010201010204008300000058"), b"\0"),
+    "h264": (SEQUENCE * 20, b"\0"),
+}
+"""What FFmpeg takes for a file of each of these demuxers, whatever the first byte is."""
+
+
+@pytest.mark.parametrize("demuxer", OTHERS)
+@pytest.mark.parametrize("opener", OPENERS)
+def test_the_first_bytes_of_one_container_do_not_open_another_s_demuxer(
+    tmp_path: Path, messages: Callable[[], list[tuple[str, str]]], opener: str, demuxer: str
+) -> None:
+    content, filler = OTHERS[demuxer]
+    packet, packets = 188, 12
+    file = bytearray((b"G" + content).ljust(packet * packets, filler))
+    file[::packet] = b"G" * packets  # to whom looks at the first bytes, an MPEG transport stream
+    assert sniff(bytes(file[:HEAD_BYTES])) == "mpegts"
+    path = tmp_path / "video"
+    path.write_bytes(file)
+    av.logging.set_level(av.logging.DEBUG)  # also that which says by which demuxer, and how probable it is
+    with pytest.raises(REFUSED):
+        OPENERS[opener](path)
+    said = [text for who, text in messages() if who == demuxer]
+    assert not said or any("not on whitelist" in text for text in said), said
