@@ -39,7 +39,7 @@ class Upstream(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """Answers with what it was asked: the headers, and the length of the file in the spool."""
 
     daemon_threads = True
-    request_queue_size = 64
+    request_queue_size = 1024
 
     def __init__(self, path: Path) -> None:
         self.seen: list[dict[str, str]] = []

@@ -157,6 +157,34 @@ def test_a_client_that_never_reads_holds_no_lane(front: Front) -> None:
         wait_until(lambda: front.lanes.answered == before + 1, what="the lane's last byte")
 
 
+def test_of_results_that_are_not_read_one_client_has_a_few_in_memory(front_with: FrontWith) -> None:
+    """nginx keeps what it has of them in /tmp: some thousand connections to one large result filled the container."""
+    front = front_with()
+    front.control.answer_bytes = 6_000_000
+    ask = b"GET /v1/jobs/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % (b"0" * 32)
+    with under_way(front, *[ask] * 40) as connections:
+        statuses = [connection.recv(12) for connection in connections]
+        assert statuses.count(b"HTTP/1.1 200") == 32
+        assert statuses.count(b"HTTP/1.1 429") == 8
+        assert httpx.get(f"{front.base}/livez").status_code == 200
+    wait_until(lambda: front.raw(ask).status == 200, what="an answer again")
+
+
+def test_one_client_s_questions_leave_connections_to_others(front_with: FrontWith) -> None:
+    front = front_with()
+    front.control.may_answer.clear()
+    ask = b"GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with under_way(front, *[ask] * 520) as connections:
+        wait_until(lambda: len(front.control.seen) >= 512, what="those that are let in")
+        assert front.raw(ask).problem() == "too-many-requests"
+        assert front.post().status_code == 200
+        front.control.may_answer.set()
+        statuses = [connection.recv(12) for connection in connections]
+        assert statuses.count(b"HTTP/1.1 200") == 512
+        assert statuses.count(b"HTTP/1.1 429") == 8
+    wait_until(lambda: front.raw(ask).status == 200, what="an answer again")
+
+
 def test_one_client_cannot_take_every_connection(front_with: FrontWith) -> None:
     front = front_with(client_uploads=4)
     front.forget_refusals()
