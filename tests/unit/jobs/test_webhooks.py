@@ -91,6 +91,7 @@ PUBLIC, PRIVATE = (target(url, ALLOWED) for url in ("https://hooks.example.com/"
         ),
         *("::1", "::", "fe80::1%eth0", "fd00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1"),
         *("64:ff9b::7f00:1", "2002:7f00:1::", "255.255.255.255"),
+        *("::7f00:1", "64:ff9b:1::7f00:1", "fec0::1", "198.18.0.1", "240.0.0.1", "2001:0:0:0:0:0:80ff:fffe"),
     ],
 )
 def test_a_public_name_that_leads_inside_is_not_connected_to(address: str) -> None:
@@ -103,14 +104,20 @@ def test_public_addresses_and_private_ones_of_private_hosts_are() -> None:
         check_address(address, PUBLIC)
     for address in ("127.0.0.1", "10.1.2.3", "fd00::1"):
         check_address(address, PRIVATE)
-    for address in ("0.0.0.0", "224.0.0.1", "::"):
+    for address in ("0.0.0.0", "224.0.0.1", "::", "169.254.169.254", "::ffff:169.254.169.254", "fe80::1"):
         with pytest.raises(WebhookForbidden):
             check_address(address, PRIVATE)
 
 
+def test_the_ports_are_those_of_the_hosts_and_of_their_names_look_up() -> None:
+    assert webhook_rules.ports(ALLOWED) == {443, 8443, 8000, 80, 53}  # 80: [fd00::7]/private may be asked by http
+    assert webhook_rules.ports("hooks.example.com") == {443, 53}
+    assert webhook_rules.ports("a:70000") == webhook_rules.ports("") == set()
+
+
 def test_the_setting_is_held_to_its_form() -> None:
     assert read_settings({"CLIPLANE_WEBHOOK_HOSTS": ALLOWED}).webhook_hosts == ALLOWED
-    for wrong in ("https://hooks.example.com", "*", "a/b", "hooks.example.com/private/"):
+    for wrong in ("https://hooks.example.com", "*", "a/b", "hooks.example.com/private/", "a:0"):
         with pytest.raises(SettingsError, match="WEBHOOK_HOSTS"):
             read_settings({"CLIPLANE_WEBHOOK_HOSTS": wrong})
 

@@ -86,6 +86,28 @@ for family, kind, protocol in (
     assert run(code) == ["EAFNOSUPPORT"] * 10
 
 
+def test_who_sends_webhooks_looks_up_names_and_has_no_other_sockets() -> None:
+    code = """
+import errno, socket
+from cliplane.kernel import walls
+walls.close_datagrams(but_udp=True)
+for family in (socket.AF_INET, socket.AF_INET6):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM): socket.socket(family, kind).close()
+print(socket.getaddrinfo("localhost", 443, type=socket.SOCK_STREAM)[0][4][1])
+for family, kind, protocol in (
+    (socket.AF_INET, socket.SOCK_STREAM, 262),
+    (socket.AF_INET, socket.SOCK_DGRAM, 136),  # UDP-Lite
+    (socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMP),
+    (socket.AF_NETLINK, socket.SOCK_RAW, 0),
+    (40, socket.SOCK_STREAM, 0),
+):
+    try: socket.socket(family, kind, protocol)
+    except OSError as exc: print(errno.errorcode[exc.errno])
+    else: print(family, kind, protocol)
+"""
+    assert run(code) == ["443", *["EAFNOSUPPORT"] * 5]
+
+
 @pytest.mark.skipif(landlock.version() < 4, reason="this kernel's Landlock knows no TCP")
 def test_a_port_can_be_listened_at_and_none_connected_to() -> None:
     with socket.create_server(("127.0.0.1", 0)) as open_port:
@@ -98,3 +120,17 @@ try: socket.create_connection(("127.0.0.1", {open_port.getsockname()[1]}))
 except PermissionError: print("refused")
 """
         assert run(code) == ["listens", "refused"]
+
+
+@pytest.mark.skipif(landlock.version() < 4, reason="this kernel's Landlock knows no TCP")
+def test_ports_of_webhooks_stay_open_and_no_other() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as theirs, socket.create_server(("127.0.0.1", 0)) as another:
+        code = f"""
+import socket
+from cliplane.kernel import walls
+assert walls.close_tcp([{theirs.getsockname()[1]}])
+socket.create_connection(("127.0.0.1", {theirs.getsockname()[1]})).close()
+try: socket.create_connection(("127.0.0.1", {another.getsockname()[1]}))
+except PermissionError: print("refused")
+"""
+        assert run(code) == ["refused"]

@@ -28,7 +28,9 @@ GRACEFUL_MARGIN_S = 5
 
 _HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9.-]+")
 
-WEBHOOK_HOST = re.compile(r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:(?P<port>[0-9]{1,5}))?(?P<private>/private)?")
+WEBHOOK_HOST = re.compile(
+    r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:(?P<port>[1-9][0-9]{0,4}))?(?P<private>/private)?"
+)
 """An entry of `webhook_hosts`."""
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?")
 _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")

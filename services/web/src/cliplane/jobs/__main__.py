@@ -1,7 +1,8 @@
 """The process `jobs` of supervisord.conf: `python -m cliplane.jobs`, standard input being what lanes write to.
 
 Starts with little: what decodes and infers is loaded at the first job. Webhooks are sent by a thread, where there are
-hosts to send them to; else this process, as the lanes, has no sockets but unix ones.
+hosts to send them to: then this process has TCP, to their ports alone (boot.py), and UDP for their names; else, as the
+lanes, no sockets but unix ones.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def main() -> None:
     logs.configure(settings.log_level, "jobs")
     os.umask(0o007)
     if settings.webhook_hosts:
+        walls.close_datagrams(but_udp=True)
         threading.Thread(target=_deliver, args=(settings.webhook_hosts,), name="webhooks", daemon=True).start()
     elif settings.triton_is_here:
         walls.close_sockets()

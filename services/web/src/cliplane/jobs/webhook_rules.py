@@ -14,6 +14,8 @@ import binascii
 import hashlib
 import hmac
 import ipaddress
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -22,6 +24,7 @@ from cliplane.settings import WEBHOOK_HOST
 
 MAX_URL_BYTES = 2048
 PORTS = {"https": 443, "http": 80}
+_DNS_PORT = 53
 _SECRET_PREFIX = "whsec_"
 
 
@@ -50,9 +53,7 @@ def target(url: str, allowed_hosts: str) -> Target:
     if parts.scheme not in PORTS or not host or "@" in parts.netloc or parts.fragment:
         raise WebhookForbidden("an address is https://HOST/PATH, without a user and a fragment")
     port = PORTS[parts.scheme] if port is None else port
-    for entry in filter(None, map(str.strip, allowed_hosts.split(","))):
-        match = WEBHOOK_HOST.fullmatch(entry)
-        assert match is not None  # settings.py has seen to it
+    for match in _entries(allowed_hosts):
         is_private = bool(match["private"])
         wanted_port = int(match["port"]) if match["port"] else PORTS[parts.scheme]
         if match["host"].strip("[]").lower() != host or wanted_port != port:
@@ -62,6 +63,23 @@ def target(url: str, allowed_hosts: str) -> Target:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return Target(parts.scheme, host, port, path, is_private)
     raise WebhookForbidden("the host is not one of CLIPLANE_WEBHOOK_HOSTS, or not by this scheme and port")
+
+
+def ports(allowed_hosts: str) -> set[int]:
+    """Those that a webhook, or the look-up of its host's name, may connect to by TCP."""
+    found: set[int] = set()
+    for match in _entries(allowed_hosts):
+        by_scheme = {*PORTS.values()} if match["private"] else {PORTS["https"]}
+        found |= {int(match["port"])} if match["port"] else by_scheme
+    found = {port for port in found if port < 2**16}  # to another no webhook can go: urlsplit does not take it
+    return found | {_DNS_PORT} if found else found
+
+
+def _entries(allowed_hosts: str) -> Iterator[re.Match[str]]:
+    for entry in filter(None, map(str.strip, allowed_hosts.split(","))):
+        match = WEBHOOK_HOST.fullmatch(entry)
+        assert match is not None  # settings.py has seen to it
+        yield match
 
 
 def check_address(address: str, to: Target) -> None:
@@ -74,7 +92,10 @@ def check_address(address: str, to: Target) -> None:
     if isinstance(ip, ipaddress.IPv6Address):
         # An IPv4 address in another's clothes is judged as what it is.
         ip = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (None, None))[1] or _nat64(ip) or ip
-    if ip.is_multicast or ip.is_unspecified or (not to.may_be_private and not ip.is_global):
+    is_private = not ip.is_global or (isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local)
+    # Nobody's, of no host that is one's own either: 169.254.169.254 gives a cloud's machines their credentials.
+    is_nobodys = ip.is_multicast or ip.is_unspecified or ip.is_link_local or ip.is_reserved
+    if is_nobodys or (is_private and not to.may_be_private):
         raise WebhookForbidden("the host's address is not of the public internet")
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from cliplane import logs
 from cliplane.intake import spool
+from cliplane.jobs import webhook_rules
 from cliplane.jobs.wake import FIFO
 from cliplane.kernel import walls
 from cliplane.kernel.cpus import available_cpus, available_memory
@@ -45,9 +46,11 @@ def main() -> None:
     log.info("settings", **settings.variables())
     log.info("sizes", **dataclasses.asdict(sizes))
     walls.close_ipc_calls()
-    if settings.triton_is_here and not settings.webhook_hosts:
-        # Without it gunicorn's processes have no socket for TCP all the same, and nginx has.
-        log.info("walls", tcp_connect="closed" if walls.close_tcp() else "open to nginx: no Landlock in this kernel")
+    if settings.triton_is_here:
+        ports = webhook_rules.ports(settings.webhook_hosts)
+        closed = f"closed but for webhooks: {sorted(ports)}" if ports else "closed"
+        # Without it gunicorn's processes have no socket for TCP all the same; nginx has, and who sends webhooks.
+        log.info("walls", tcp_connect=closed if walls.close_tcp(ports) else "open to nginx: no Landlock in this kernel")
     metrics = RUN / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir(parents=True)
