@@ -8,6 +8,7 @@ ffi.cdef [[
   int access(const char *path, int mode);
 ]]
 local WHOLE = tonumber("640", 8)     -- the lanes count the requests that are here by this: lane.py
+local MAX_DIGEST_BYTES = 256         -- of a body {"sha256": …}, with some room
 local ENOSPC, EDQUOT = 28, 122
 local CLIENT_CLOSED_REQUEST = 499    -- nginx's own, of a client that leaves
 -- A lane finds out that a client has left when it takes its request; so long, about, the request is still that client's.
@@ -33,15 +34,18 @@ local function refusal(bytes, client, key)
   if key then
     if key.at_once > 0 and (of_client[key.name] or 0) >= key.at_once then return "@too_many_requests" end
     if not keys.has_rate(key) then return "@too_many_requests" end
-    -- The queue is for those who wait before a screen: a batch comes in where a lane is free, and asks again.
-    -- A job waits elsewhere, and a lane has it for a moment only.
-    local preferences = "," .. ((ngx.var.http_prefer or ""):lower():gsub("%s", "")) .. ","
-    local is_for_later = preferences:find(",respond%-async[,;]")  -- as routes.py reads it
-    if key.is_batch and not is_for_later and uploads.whole >= limits.lanes then return "@busy" end
   end
   if (of_client[client] or 0) >= limits.of_client then return "@too_many_requests" end
   if uploads.under_way >= limits.under_way then return "@busy" end
   if uploads.promised + bytes > limits.spool_bytes then return "@spool_full" end
+end
+
+-- The queue is for those who wait before a screen: a batch comes in where a lane is free, and asks again.
+-- A job waits elsewhere, and a lane has it for a moment only.
+local function is_kept_out(key)
+  local preferences = "," .. ((ngx.var.http_prefer or ""):lower():gsub("%s", "")) .. ","
+  local is_for_later = preferences:find(",respond%-async[,;]")  -- as routes.py reads it
+  return key and key.is_batch and not is_for_later and uploads.whole >= uploads.limits.lanes
 end
 
 -- Ends the request where its body comes too slowly: too little in a window of `stall_s`, or not whole after `seconds`.
@@ -57,6 +61,15 @@ local function watch()
   end
 end
 
+-- Whether the body only asks by a video's digest. The control plane answers that from what is kept; no lane is waited for.
+local function asks_by_digest(path)
+  local file = io.open(path)
+  if not file then return false end
+  local text = file:read(MAX_DIGEST_BYTES)
+  file:close()
+  return text and text:find('^%s*{%s*"sha256"%s*:%s*"%x+"%s*}%s*$') ~= nil
+end
+
 -- Access phase: takes the request in, and returns when its body is whole.
 function uploads.admit()
   local bytes = tonumber(ngx.var.http_content_length)
@@ -65,6 +78,10 @@ function uploads.admit()
   local client = key and key.name or ngx.var.remote_addr
   local location = refusal(bytes, client, key)
   if location then return ngx.exec(location) end
+  local type = (ngx.var.http_content_type or ""):lower()
+  local may_be_digest = bytes <= MAX_DIGEST_BYTES and type:find("application/json", 1, true) == 1
+  local is_unwanted = is_kept_out(key)
+  if is_unwanted and not may_be_digest then return ngx.exec("@busy") end
   local mine = {bytes = bytes, client = client}
   held[request()] = mine
   uploads.promised = uploads.promised + bytes
@@ -77,10 +94,15 @@ function uploads.admit()
   uploads.under_way, uploads.whole = uploads.under_way - 1, uploads.whole + 1
   local received = math.min(bytes, tonumber(ngx.var.request_length))
   uploads.promised, mine.bytes = uploads.promised - bytes + received, received
+  local file = ngx.req.get_body_file()
+  if may_be_digest and file and asks_by_digest(file) then
+    ngx.var.cliplane_plane = "control"
+    return
+  end
+  if is_unwanted then return ngx.exec("@busy") end
   -- The kernel's queue is longer than this one: it keeps those whose clients have left until a lane takes them.
   if uploads.waiting >= uploads.limits.lanes + uploads.limits.queue then return ngx.exec("@busy") end
   mine.is_waiting, uploads.waiting = true, uploads.waiting + 1
-  local file = ngx.req.get_body_file()
   if file then ffi.C.chmod(file, WHOLE) end
 end
 

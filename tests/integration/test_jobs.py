@@ -263,6 +263,27 @@ def test_an_answer_is_known_by_the_videos_digest(jobs: Stack) -> None:
     assert problem(ask()) == (404, "unknown-digest")
 
 
+def test_a_known_digest_is_answered_while_every_lane_is_busy(jobs: Stack) -> None:
+    body = video("pan_left")
+    digest = {"sha256": hashlib.sha256(body).hexdigest()}
+    done = ended(submit(body, views=2).json()["id"])["result"]
+    took_s = []
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        with held(jobs, jobs.decoders()):
+            requests = [pool.submit(classify, video("tilt_up")) for _ in range(4)]  # two lanes
+            wait_until(lambda: jobs.waiting_jobs() >= 2, what="requests in both lanes")
+            with httpx.Client(base_url=BASE, timeout=10) as http:
+                for _ in range(20):
+                    known = http.post("/v1/classify", json=digest, params={"views": 2})
+                    assert known.json()["predictions"] == done["predictions"]
+                    took_s.append(known.elapsed.total_seconds())
+                assert problem(http.post("/v1/classify", json={"sha256": "0" * 64})) == (404, "unknown-digest")
+                assert problem(http.post("/v1/segments", json={"sha256": "0" * 63})) == (400, "bad-body")
+        assert {request.result().status_code for request in requests} == {200}
+    print(f"a known digest: {sorted(round(1000 * one) for one in took_s)} ms")
+    assert min(took_s) < 0.05  # the quickest: other processes of a busy machine make the rest longer
+
+
 def test_segments_are_a_job_too(jobs: Stack) -> None:
     accepted = later("/v1/segments", video("pan_left"), stride_s=0.5)
     assert accepted.status_code == 202, accepted.text

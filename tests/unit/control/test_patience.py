@@ -51,3 +51,17 @@ def test_not_all_threads_may_wait(standing_still: threading.Event, monkeypatch: 
         with pytest.raises(TritonUnavailable, match="too many"):
             refused.result()
         assert all(answer.result() for answer in waiting)
+
+
+def test_the_same_question_about_another_thing_has_an_answer_of_its_own(standing_still: threading.Event) -> None:
+    def answer(about: str) -> str:
+        if about == "slow":
+            standing_still.wait()
+        return about
+
+    asked = Patience()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(asked.ask, answer, "slow")
+        assert asked.ask(answer, "quick") == "quick"
+        standing_still.set()
+        assert slow.result() == "slow"

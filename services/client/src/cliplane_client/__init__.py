@@ -3,7 +3,7 @@
 Here are the errors' families; `cliplane_client.errors` has one for each problem type.
 """
 
-from cliplane_client.bodies import ServerPath
+from cliplane_client.bodies import Digest, ServerPath, digest
 from cliplane_client.client import AsyncClient, Client
 from cliplane_client.errors import (
     Busy,
@@ -20,6 +20,7 @@ from cliplane_client.errors import (
     Refused,
     TimedOut,
 )
+from cliplane_client.jobs import Job, Jobs, Later
 from cliplane_client.responses import Event
 from cliplane_client.results import (
     Answer,
@@ -45,6 +46,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Compared",
+    "Digest",
     "Event",
     "Failed",
     "FileWarning",
@@ -53,6 +55,9 @@ __all__ = [
     "InvalidCertificates",
     "InvalidHeader",
     "InvalidResponse",
+    "Job",
+    "Jobs",
+    "Later",
     "Model",
     "NoAnswer",
     "NotReady",
@@ -70,5 +75,6 @@ __all__ = [
     "Video",
     "View",
     "Window",
+    "digest",
     "shrink",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,23 +21,39 @@ class ServerPath:
     path: str
 
 
-Source = Path | str | bytes | ServerPath
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A video that a job has answered for: the SHA-256 of its bytes, in hexadecimal. Nothing is uploaded. Where the
+    server knows no answer to just this question, the error is `UnknownDigest`."""
+
+    sha256: str
+
+
+def digest(path: Path) -> Digest:
+    """Raises:
+    OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return Digest(hashlib.file_digest(file, "sha256").hexdigest())
+
+
+Source = Path | str | bytes | ServerPath | Digest
 
 
 def headers(source: Source) -> dict[str, str]:
     """What the body is, and how long."""
-    if isinstance(source, ServerPath):
+    if isinstance(source, (ServerPath, Digest)):
         return {"Content-Type": "application/json", "Content-Length": str(len(_named(source)))}
     size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
     return {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
 
 
-def _named(source: ServerPath) -> bytes:
-    return json.dumps({"path": source.path}).encode()
+def _named(source: ServerPath | Digest) -> bytes:
+    return json.dumps({"path": source.path} if isinstance(source, ServerPath) else {"sha256": source.sha256}).encode()
 
 
 def opened(source: Source) -> BinaryIO:
-    if isinstance(source, ServerPath):
+    if isinstance(source, (ServerPath, Digest)):
         return io.BytesIO(_named(source))
     return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
 

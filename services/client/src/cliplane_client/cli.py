@@ -1,4 +1,4 @@
-"""The command `cliplane`: classify videos, find segments, list models, ask after the server's health.
+"""The command `cliplane`: classify videos, find segments, now or as jobs; list models, ask after the server's health.
 
 Exit codes: 0 all went well; 1 some video has no answer; 2 the command was wrong; 3 the server cannot be reached, is
 not ready, or is no Cliplane server; 130 interrupted.
@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from cliplane_client import batch, segments_command
+from cliplane_client import batch, jobs_command, segments_command
 from cliplane_client.address import BASE_VARIABLE, DEFAULT_BASE, KEY_VARIABLE
 from cliplane_client.batch_plan import WrongBatch
 from cliplane_client.bodies import ServerPath
@@ -88,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         parents=[_connection()],
     )
     parser.set_defaults(base=None, key=None, header=[], ca=None, timeout=120.0, retries=5)
-    commands = parser.add_subparsers(required=True, metavar="classify | segments | batch | models | health")
+    commands = parser.add_subparsers(
+        required=True, metavar="classify | segments | submit | job | jobs | wait | cancel | batch | models | health"
+    )
 
     classify = commands.add_parser("classify", help="videos in, labels out", parents=[_connection()])
     classify.add_argument("videos", nargs="+", help="files, quoted patterns, or - for standard input")
@@ -111,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     segments.set_defaults(command=segments_command.run)
 
     batch.add_to(commands, [_connection()], _views)
+    jobs_command.add_to(commands, [_connection()], _views, _expand)
 
     models = commands.add_parser("models", help="what the server offers", parents=[_connection()])
     models.add_argument("--json", **_form("json"))

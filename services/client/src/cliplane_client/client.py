@@ -8,6 +8,7 @@ import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -15,11 +16,16 @@ import httpx
 
 from cliplane_client import results
 from cliplane_client.address import base_url, request_headers, shown, trust
-from cliplane_client.bodies import Source, async_opened, chunks, headers, opened
+from cliplane_client.asked import Asked, query_of
+from cliplane_client.bodies import Source, async_opened, chunks, opened
+from cliplane_client.bodies import headers as body_headers
 from cliplane_client.errors import CannotConnect, NoAnswer, NotReady
+from cliplane_client.jobs import Jobs
 from cliplane_client.responses import (
     CLASSIFY,
     COMPARE,
+    MAX_RESPONSE_BYTES,
+    MAX_SEGMENTS_BYTES,
     SEGMENTS,
     Bounds,
     Event,
@@ -29,7 +35,8 @@ from cliplane_client.responses import (
     problem_of,
     translated,
 )
-from cliplane_client.segments import Segments, Windows, query_of, segments_of
+from cliplane_client.segments import Segments, Windows, segments_of
+from cliplane_client.segments import query_of as windows_query
 
 PROBE_BYTES = 512 * 1024
 PROBES = 3
@@ -54,19 +61,6 @@ class Options(TypedDict, total=False):
     """For each read and write, and for all of an answer once it has begun; default 120."""
     retries: int
     """How often a request is repeated that was answered by 503 or met no server; default 5."""
-
-
-class Asked(TypedDict, total=False):
-    """What is asked of a video; what is not given is the server's to choose."""
-
-    model: str | None
-    """Or several, with commas between, of `compare` and `stream`."""
-    views: int | str | None
-    """How many views, or "auto"."""
-    top: int | None
-    """How many labels at most: 5, or all that reach `min_score` or the model's own thresholds."""
-    min_score: float | None
-    """What a label's score must reach, in place of the model's own thresholds."""
 
 
 class _Shared:
@@ -113,6 +107,7 @@ class Client(_Shared):
         """`options`: see `Options`."""
         super().__init__(base, **options)
         self._http = httpx.Client(**self._options)
+        self.jobs = Jobs(self)
 
     def __enter__(self) -> Client:
         return self
@@ -137,11 +132,11 @@ class Client(_Shared):
         self, source: Source, *, sent: Callable[[int], None] = lambda _: None, **asked: Unpack[Asked]
     ) -> Iterator[Event]:
         """The same, step by step, while it happens. `sent` is told how many bytes are on their way so far."""
-        return self._stream(_kind(asked), _query(asked), source, sent)
+        return self._stream(_kind(asked), query_of(asked), source, sent)
 
     def compare(self, source: Source, **asked: Unpack[Asked]) -> results.Compared:
         """Several models' labels of a video that is sent and decoded once. Raises as `classify`."""
-        (last,) = deque(self._stream(COMPARE, _query(asked), source, lambda _: None), maxlen=1)
+        (last,) = deque(self._stream(COMPARE, query_of(asked), source, lambda _: None), maxlen=1)
         return results.compared(last.data)
 
     def segments(self, source: Source, **windows: Unpack[Windows]) -> Segments:
@@ -156,7 +151,7 @@ class Client(_Shared):
         self, source: Source, sent: Callable[[int], None] = lambda _: None, **windows: Unpack[Windows]
     ) -> Iterator[Event]:
         """The same, step by step, while it happens: windows in the order of time, and segments as they close."""
-        return self._stream(SEGMENTS, query_of(windows), source, sent)
+        return self._stream(SEGMENTS, windows_query(windows), source, sent)
 
     def _stream(
         self, kind: Kind, query: dict[str, str], source: Source, sent: Callable[[int], None]
@@ -184,6 +179,34 @@ class Client(_Shared):
                     return
             except (NotReady, CannotConnect) as error:
                 time.sleep(self._pause_s(error, attempt))
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        source: Source | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        sent: Callable[[int], None] = lambda _: None,
+    ) -> dict[str, Any]:
+        """A request whose answer is one JSON object, {} where it has no body; raises as `classify`."""
+        attempt = 0
+        while True:
+            try:
+                with translated(), nullcontext(None) if source is None else opened(source) as body:
+                    response = self._http.stream(
+                        method,
+                        path,
+                        params=query,
+                        content=chunks(body, sent) if body else None,
+                        headers={**(headers or {}), **(body_headers(source) if source is not None else {})},
+                    )
+                    with response as answer:
+                        return body_of(answer, self._read(answer, MAX_SEGMENTS_BYTES))
+            except (NotReady, CannotConnect) as error:
+                time.sleep(self._pause_s(error, attempt))
+                attempt += 1
 
     def models(self) -> list[results.Model]:
         """The models that are ready."""
@@ -225,8 +248,8 @@ class Client(_Shared):
         with translated(), self._http.stream("GET", path) as response:
             return body_of(response, self._read(response))
 
-    def _read(self, response: httpx.Response) -> bytes:
-        bounds, body = Bounds(response, self._timeout_s), bytearray()
+    def _read(self, response: httpx.Response, max_bytes: int = MAX_RESPONSE_BYTES) -> bytes:
+        bounds, body = Bounds(response, self._timeout_s, max_bytes), bytearray()
         for chunk in response.iter_raw():
             body += bounds.taken(chunk)
         return bytes(body)
@@ -259,13 +282,13 @@ class AsyncClient(_Shared):
 
     async def stream(self, source: Source, **asked: Unpack[Asked]) -> AsyncIterator[Event]:
         """As `Client.stream`."""
-        async for event in self._stream(_kind(asked), _query(asked), source):
+        async for event in self._stream(_kind(asked), query_of(asked), source):
             yield event
 
     async def compare(self, source: Source, **asked: Unpack[Asked]) -> results.Compared:
         """As `Client.compare`."""
         last: Event | None = None
-        async for event in self._stream(COMPARE, _query(asked), source):
+        async for event in self._stream(COMPARE, query_of(asked), source):
             last = event
         assert last is not None
         return results.compared(last.data)
@@ -280,7 +303,7 @@ class AsyncClient(_Shared):
 
     async def stream_segments(self, source: Source, **windows: Unpack[Windows]) -> AsyncIterator[Event]:
         """As `Client.stream_segments`."""
-        async for event in self._stream(SEGMENTS, query_of(windows), source):
+        async for event in self._stream(SEGMENTS, windows_query(windows), source):
             yield event
 
     async def _stream(self, kind: Kind, query: dict[str, str], source: Source) -> AsyncIterator[Event]:
@@ -333,13 +356,5 @@ def _kind(asked: Asked) -> Kind:
     return COMPARE if "," in (asked.get("model") or "") else CLASSIFY
 
 
-def _query(asked: Asked) -> dict[str, str]:
-    return {
-        name: f"{value:.9f}" if name == "min_score" else str(value)
-        for name, value in asked.items()
-        if value is not None
-    }
-
-
 def _headers(source: Source) -> dict[str, str]:
-    return {**_STREAM, **headers(source)}
+    return {**_STREAM, **body_headers(source)}

@@ -162,14 +162,14 @@ def _status_of(body: dict[str, Any]) -> int:
 
 
 def body_of(response: httpx.Response, document: bytes) -> dict[str, Any]:
-    """The JSON object of a good answer.
+    """The JSON object of a good answer; {} where it has no body.
 
     Raises:
         Problem: it is none; InvalidResponse: it is not Cliplane's.
     """
-    if response.status_code != 200:
+    if response.status_code not in (200, 202, 204):
         raise problem_of(response, document)
-    return decoded(document)
+    return decoded(document) if response.status_code != 204 else {}
 
 
 def problem_of(response: httpx.Response, document: bytes) -> Problem:

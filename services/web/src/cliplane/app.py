@@ -41,20 +41,23 @@ def create_app(plane: Literal["lanes", "control"], settings: Settings | None = N
     app.extensions |= {"settings": settings, "triton": triton}
     if plane == "lanes":
         lane = app.extensions["lane"] = Lane(settings, triton)
+        app.extensions["spec_of"] = triton.spec
         if settings.otlp_grpc:
             from cliplane.http.tracing import Tracing  # else not even imported
 
             app.extensions["tracing"] = tracing = Tracing(settings.otlp_grpc, importlib.metadata.version("cliplane"))
             tracing.install(app, lane)
-        app.register_blueprint(routes.blueprint)
     else:
-        app.extensions |= {"readiness": Readiness(settings, triton), "patience": Patience()}
+        patience = Patience()
+        app.extensions |= {"readiness": Readiness(settings, triton), "patience": patience}
+        app.extensions["spec_of"] = lambda model: patience.ask(triton.spec, model)
         app.extensions["janitor"] = Janitor(triton)
         series.begin(settings, importlib.metadata.version("cliplane"))
         refusals.count()
         _tell_walls()
         app.register_blueprint(control.blueprint)
         app.register_blueprint(job_routes.blueprint)
+    app.register_blueprint(routes.blueprint)
     problems.install(app)
     app.before_request(_name_request)
     app.after_request(_echo_request_id)

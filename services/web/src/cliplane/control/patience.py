@@ -25,10 +25,10 @@ class Patience:
     def __init__(self) -> None:
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._lock = threading.Lock()
-        self._asked: dict[Callable[[], object], Future[object]] = {}
+        self._asked: dict[tuple[Callable[..., object], tuple[str, ...]], Future[object]] = {}
 
-    def ask[T](self, question: Callable[[], T]) -> T:
-        """What the question returns.
+    def ask[T](self, question: Callable[..., T], *about: str) -> T:
+        """What the question returns, called with `about`.
 
         Raises:
             TritonUnavailable: nothing within `PATIENCE_S`, or too many wait already.
@@ -37,7 +37,7 @@ class Patience:
         if not self._waiting.acquire(blocking=False):
             raise TritonUnavailable("too many wait for its answer")
         try:
-            answer = self._answer(question)
+            answer: Future[T] = self._answer(question, about)
             error = answer.exception(PATIENCE_S)
         except TimeoutError:
             raise TritonUnavailable(f"no answer within {PATIENCE_S:g} s") from None
@@ -48,25 +48,25 @@ class Patience:
             raise type(error)(error.detail) from error.__cause__
         return answer.result()
 
-    def _answer[T](self, question: Callable[[], T]) -> Future[T]:
+    def _answer[T](self, question: Callable[..., T], about: tuple[str, ...]) -> Future[T]:
         with self._lock:
-            answer: Future[T] | None = self._asked.get(question)  # type: ignore[assignment]
+            answer: Future[T] | None = self._asked.get((question, about))  # type: ignore[assignment]
             if answer is None:
                 answer = Future()
-                self._asked[question] = answer  # type: ignore[assignment]
-                threading.Thread(target=self._find_out, args=(question, answer), daemon=True).start()
+                self._asked[question, about] = answer  # type: ignore[assignment]
+                threading.Thread(target=self._find_out, args=(question, about, answer), daemon=True).start()
             return answer
 
-    def _find_out[T](self, question: Callable[[], T], answer: Future[T]) -> None:
+    def _find_out[T](self, question: Callable[..., T], about: tuple[str, ...], answer: Future[T]) -> None:
         try:
-            value = question()
+            value = question(*about)
         except Exception as exc:
-            self._forget(question)
+            self._forget(question, about)
             answer.set_exception(exc)
         else:
-            self._forget(question)
+            self._forget(question, about)
             answer.set_result(value)
 
-    def _forget(self, question: Callable[[], object]) -> None:
+    def _forget(self, question: Callable[..., object], about: tuple[str, ...]) -> None:
         with self._lock:
-            del self._asked[question]
+            del self._asked[question, about]

@@ -1,5 +1,7 @@
 """The routes of a lane: a video in, predictions out. nginx has written the body to a file; here is its
-path. A body of JSON names a file beneath the media root instead."""
+path. A body of JSON names a file beneath the media root instead.
+
+The control plane has them too, for bodies that are a digest (`uploads.lua`): those need no lane."""
 
 from __future__ import annotations
 
@@ -53,34 +55,34 @@ SEGMENTS_FIELDS = ("model", "stride_s", "window_s", "threshold", "min_s")
 
 @blueprint.post("/v1/classify")
 def classify() -> Response:
-    lane: Lane = current_app.extensions["lane"]
     with journal.refusals(_key(request)):
         job = read_job(request, current_app.extensions["settings"], time.monotonic())
-        if response := _without_work(lane, job):
+        if response := _without_work(job):
             return response
+    lane: Lane = current_app.extensions["lane"]
     events = compare(lane, job) if len(job.models) > 1 else classify_with(lane, job)
     return _answer(journal.recorded(events, job, lane.triton.knows), job.request_id)
 
 
 @blueprint.post("/v1/segments")
 def segments() -> Response:
-    lane: Lane = current_app.extensions["lane"]
     with journal.refusals(_key(request)):
         job = read_segments_job(request, current_app.extensions["settings"], time.monotonic())
-        if response := _without_work(lane, job):
+        if response := _without_work(job):
             return response
+    lane: Lane = current_app.extensions["lane"]
     return _answer(journal.recorded(segment(lane, job), job, lane.triton.knows), job.request_id)
 
 
-def _without_work(lane: Lane, job: Job | SegmentsJob) -> Response | None:
+def _without_work(job: Job | SegmentsJob) -> Response | None:
     """The response where nothing is decoded for it now: what is known already, or a job accepted for later."""
     if job.open_file is not by_digest and not _is_for_later(request):
         return None
     from cliplane.jobs import acceptance  # what no request has used is not loaded
 
     if job.open_file is by_digest:
-        return _answer(acceptance.known(lane, job), job.request_id)
-    return acceptance.accept(lane, job, request.args)
+        return _answer(acceptance.known(current_app.extensions["spec_of"], job), job.request_id)
+    return acceptance.accept(current_app.extensions["lane"], job, request.args)
 
 
 def _answer(events: Generator[Event], request_id: str) -> Response:

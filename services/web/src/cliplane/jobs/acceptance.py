@@ -4,7 +4,7 @@ accepted when both are on the disk. In a lane, which has read the request alread
 from __future__ import annotations
 
 import secrets
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Literal
 
 from flask import Response, jsonify, request
@@ -21,6 +21,7 @@ from cliplane.lane.lane import Lane
 from cliplane.lane.requests import Job
 from cliplane.lane.run import Event
 from cliplane.lane.segmentation import SegmentsJob
+from cliplane.triton.model_spec import ModelSpec
 
 MAX_KEY_CHARACTERS = 255
 
@@ -74,9 +75,9 @@ def accept(lane: Lane, job: Job | SegmentsJob, asked_for: Mapping[str, str]) -> 
     return answer
 
 
-def known(lane: Lane, job: Job | SegmentsJob) -> Generator[Event]:
+def known(spec_of: Callable[[str], ModelSpec], job: Job | SegmentsJob) -> Generator[Event]:
     """The answer that a job of the same key, for the same bytes and the same parameters, has had from the same model.
-    `job.path` is the video's SHA-256.
+    `job.path` is the video's SHA-256. No lane is needed.
 
     Raises:
         UnknownDigest: none is kept.
@@ -84,8 +85,8 @@ def known(lane: Lane, job: Job | SegmentsJob) -> Generator[Event]:
     if "," in job.model:
         raise UnknownDigest("of several models send the video")
     operation, choices = _asked_for(job)
-    spec = lane.triton.spec(job.model)
-    result = Store().answer(known_as(job.key, job.path, operation, choices, spec.fingerprint()))
+    served = spec_of(job.model).fingerprint()
+    result = Store().answer(known_as(job.key, job.path, operation, choices, served))
     if result is None:
         raise UnknownDigest("send the video; with Prefer: respond-async its answer will be known")
     yield Event("video", result["video"])
