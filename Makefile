@@ -179,7 +179,7 @@ gpu-check: ## does this host serve by its GPU, how fast, and what is to be set? 
 # With Triton's Python backend, which bench/overlap takes for its model of a fixed time.
 PYTHON_IMAGE = docker compose -f compose.yaml -f compose.python.yaml build -q triton
 
-bench: ## measure, and write docs/benchmarks.md from it (ONLY="handoff floor peers upload growth length segments start readers overlap views")
+bench: ## measure, and write docs/benchmarks.md from it (ONLY="handoff floor peers upload growth length segments jobs start readers overlap views")
 	docker compose build -q
 	$(PYTHON_IMAGE)
 	$(call BUILD,exporter)

@@ -117,6 +117,18 @@ throughput is {data["throughput / floor"]:.0%} of the floor's. {data["minutes"]}
 """
 
 
+def jobs(data: Any, _: Pictures) -> str:
+    rows = [[name, data["p50_ms"][name], data["p95_ms"][name]] for name in ("idle", "beside")]
+    return f"""## Jobs
+
+{data["requests"]} requests of one client (720p, camera_motion) on a server without a job, and as many beside one; rounds alternate. p95 beside a job over p95
+without: {data["p95 beside / idle"]} (median of the rounds; {", ".join(map(str, data["ratios"]))}). {data["windows"]} windows of the job were inferred between the
+requests. `make bench ONLY=jobs`
+
+{table(["server", "p50 ms", "p95 ms"], rows)}
+"""
+
+
 def views(data: Any, _: Pictures) -> str:
     rows = [[name, *one.values()] for name, one in data["views"].items()]
     rule = [[sure, one["mean_views"], one["agreement"]] for sure, one in data["rule"].items()]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.decoding_report import length, overlap, readers, segments, views
+from bench.decoding_report import jobs, length, overlap, readers, segments, views
 from bench.plots import Pictures
 from bench.prose import fold
 from bench.serving_report import bound, floor, growth, handoff, peers, start, upload
@@ -27,6 +27,7 @@ SECTIONS: dict[str, Callable[[Any, Pictures], str]] = {
     "growth": growth,
     "length": length,
     "segments": segments,
+    "jobs": jobs,
     "start": start,
     "readers": readers,
     "overlap": overlap,

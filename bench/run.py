@@ -43,6 +43,7 @@ def main() -> None:
         "growth": ["bench.growth", clip, *work],
         "length": ["bench.length", clip, *work],
         "segments": ["bench.segments", clip, *work],
+        "jobs": ["bench.jobs", clip, *work],
         "start": ["bench.start", clip, *work],
         "readers": ["bench.readers", clip, *work],
         "overlap": ["bench.overlap.run", clip, *work],

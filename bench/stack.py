@@ -114,7 +114,7 @@ def running(
     models: Path,
     default_model: str,
     settings: Mapping[str, str] | None = None,
-    shm_size: str = "512m",
+    shm_size: str = "704m",
     *,
     open_ports: bool = False,
     has_python: bool = False,

@@ -85,6 +85,8 @@ def test_length_start_readers_and_overlap_run(work: Path) -> None:
     assert "30" in result(work, "length", "bench.length", clip, "--lengths", 10, 30, "--rounds", 1)["gop12"]
     found = result(work, "segments", "bench.segments", clip, "--minutes", 1, "--short-s", 10, "--rounds", 1)
     assert found["long"]["windows"] == 59
+    settings = ["--rounds", 1, "--requests", 3, "--job-s", 300]
+    assert result(work, "jobs", "bench.jobs", clip, *settings)["windows"] >= 0
     assert result(work, "start", "bench.start", clip, "--rounds", 1)["seconds"]["cold"] > 0
     small = ["--codecs", "h264", "--sizes", "256p", "--rounds", 1, "--long", 20]
     assert result(work, "readers", "bench.readers", clip, *small)["files"]["h264_256p_gop12"]
@@ -106,6 +108,7 @@ def test_the_report_is_made_of_what_was_measured(work: Path) -> None:
         "Growth",
         "Length",
         "Segments",
+        "Jobs",
         "Start and size",
         "Readers",
         "Overlap",

@@ -22,7 +22,7 @@ from tests.unit.control.test_metrics import known_metrics
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "deploy" / "kubernetes"
 OVERLAYS = ("cpu", "gpu", "monitoring")
-COMPONENTS = ("hpa", "keda", "ingress", "gateway", "models-pvc", "models-image")
+COMPONENTS = ("hpa", "keda", "ingress", "gateway", "models-pvc", "models-image", "jobs-pvc")
 OF_OTHERS = {"PodMonitor", "PrometheusRule", "ScaledObject", "HTTPRoute"}
 """Kinds of operators and of the Gateway API: Kubernetes itself has no schema of them."""
 
@@ -215,3 +215,15 @@ def test_the_rehearsal_plays_the_overlay_s_pod(cpu: list[Document], tmp_path: Pa
         for key in ("securityContext", "volumeMounts"):
             assert played[container["name"]][key] == container[key]
     assert set(pods.folders(cpu)) == {"shm", "run", "spool", "web-tmp", "triton-tmp"}
+
+
+def test_jobs_are_one_pods_and_on_a_volume_that_outlives_it(tmp_path: Path) -> None:
+    documents = with_component("jobs-pvc", tmp_path)
+    deployment = of_kind(documents, "Deployment")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+    (web,) = deployment["template"]["spec"]["containers"]
+    assert {"name": "jobs", "mountPath": "/jobs"} in web["volumeMounts"]
+    claim = of_kind(documents, "PersistentVolumeClaim")
+    volumes = {volume["name"]: volume for volume in deployment["template"]["spec"]["volumes"]}
+    assert volumes["jobs"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteOncePod"]

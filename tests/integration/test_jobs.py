@@ -82,6 +82,11 @@ def strike(stack: Stack, id_: str, times: int = 1, signal: str = "KILL") -> None
     stack.exec("web", "python3", "-c", STRIKE, id_, str(times), signal)
 
 
+def lasting_job() -> str:
+    """One that runs for some seconds: longer than a command of Docker's takes to begin."""
+    return str(later("/v1/segments", long_video(), stride_s=0.04).json()["id"])
+
+
 def runners(stack: Stack) -> list[int]:
     """The process that runs jobs, or the shell that waits for the first."""
     return [pid for pid, (_, command) in stack.processes("web").items() if "python -m cliplane.jobs" in command]
@@ -198,7 +203,7 @@ def stands_still(stack: Stack, id_: str) -> bool:
 
 
 def test_a_job_that_is_removed_while_it_runs_ends(jobs: Stack) -> None:
-    id_ = later("/v1/segments", long_video(), stride_s=0.04).json()["id"]  # some seconds
+    id_ = lasting_job()
     wait_until(lambda: state(id_).get("state") == "running", what="the job")
     httpx.delete(f"{BASE}/v1/jobs/{id_}", timeout=10).raise_for_status()
     wait_until(lambda: not videos(jobs), what="the end of its work")
@@ -211,7 +216,7 @@ def events_of(stack: Stack, id_: str) -> list[object]:
 
 
 def test_a_stop_of_its_process_gives_a_job_back_and_counts_no_attempt(jobs: Stack) -> None:
-    id_ = submit(long_video(), views=30).json()["id"]
+    id_ = lasting_job()
     strike(jobs, id_, signal="TERM")
     done = ended(id_)
     assert (done["state"], done["attempts"]) == ("done", 1)
@@ -240,7 +245,7 @@ def test_whatever_is_killed_no_job_is_lost_and_none_is_answered_twice(jobs: Stac
 
 
 def test_a_job_that_kills_its_process_again_and_again_is_given_up(jobs: Stack) -> None:
-    id_ = submit(long_video(), views=30).json()["id"]
+    id_ = lasting_job()
     strike(jobs, id_, times=5)
     told = ended(id_)
     assert (told["state"], told["attempts"]) == ("failed", 5)

@@ -83,7 +83,7 @@ def containers(project: str) -> list[str]:
         (
             "SHM_SIZE",
             "60m",
-            "SHM_SIZE=60m: 2 lanes of CLIPLANE_REGION_BYTES=67108864 need 512 MiB: SHM_SIZE=512m would do",
+            "SHM_SIZE=60m: 2 lanes of CLIPLANE_REGION_BYTES=67108864 need 704 MiB: SHM_SIZE=704m would do",
         ),
         ("HTTP_PORT", "eighty", "HTTP_PORT='eighty': a port has a number"),
     ],

@@ -17,6 +17,9 @@ from cliplane.settings import MIB, Settings, SettingsError
 MIN_LANES, MAX_LANES = 2, 64
 """Two even on one CPU: while one lane waits for the engine or for a slow disk, the other decodes."""
 
+JOBS_LANES = 1
+"""Beside the lanes of requests, made at the first job and given back after the last."""
+
 BASE_BYTES = 1024 * MIB
 """Triton with a small model, nginx, the control plane, and what the system itself needs."""
 
@@ -50,21 +53,23 @@ class Sizes:
 
 
 def shm_needed(lanes: int, region_bytes: int) -> int:
-    """Bytes of /dev/shm that so many lanes can come to need."""
-    return lanes * region_bytes * REGIONS_A_LANE + BACKEND_BYTES
+    """Bytes of /dev/shm that so many lanes and that of the jobs can come to need."""
+    return (lanes + JOBS_LANES) * region_bytes * REGIONS_A_LANE + BACKEND_BYTES
 
 
 def memory_needed(lanes: int, region_bytes: int) -> int:
-    """Bytes of memory for a stack of so many lanes: one region each, the quarantine being rare."""
-    return BASE_BYTES + lanes * (LANE_BYTES + region_bytes)
+    """Bytes of memory for a stack of so many lanes and that of the jobs: one region each, the quarantine being rare."""
+    return BASE_BYTES + (lanes + JOBS_LANES) * (LANE_BYTES + region_bytes)
 
 
 def bounds(settings: Settings, lanes: int, memory_bytes: int) -> tuple[int, int]:
     """Bytes that the web container may take, and Triton's, on a host of so much memory.
 
-    The first: so many lanes, all their regions, and one decoder that takes all it may. The second: what is left.
+    The first: so many lanes, that of the jobs, all their regions, and one decoder that takes all it may. The second:
+    what is left.
     """
-    web = BASE_BYTES + lanes * (LANE_BYTES + settings.region_bytes * REGIONS_A_LANE) + settings.decoder_memory_bytes
+    a_lane = LANE_BYTES + settings.region_bytes * REGIONS_A_LANE
+    web = BASE_BYTES + (lanes + JOBS_LANES) * a_lane + settings.decoder_memory_bytes
     return web, max(memory_bytes - web, MIN_TRITON_BYTES)
 
 
@@ -79,6 +84,7 @@ def sizes(settings: Settings, cpus: float, memory_bytes: int, shm_bytes: int | N
         room = (memory_bytes - BASE_BYTES) // (LANE_BYTES + region)
         if shm_bytes is not None:
             room = min(room, (shm_bytes - BACKEND_BYTES) // (region * REGIONS_A_LANE))
+        room -= JOBS_LANES
         lanes = max(1, min(max(MIN_LANES, math.ceil(cpus)), room, MAX_LANES))
     threads = settings.decoder_threads or min(max(round(cpus), 1), MAX_DECODER_THREADS)
     return Sizes(
@@ -87,7 +93,7 @@ def sizes(settings: Settings, cpus: float, memory_bytes: int, shm_bytes: int | N
         lanes=lanes,
         decoder_threads=threads,
         shm_bytes=shm_needed(lanes, region) if shm_bytes is None else shm_bytes,
-        pids=BASE_PIDS + lanes * PIDS_A_LANE,
+        pids=BASE_PIDS + (lanes + JOBS_LANES) * PIDS_A_LANE,
     )
 
 
@@ -99,7 +105,7 @@ def check(settings: Settings, memory_bytes: int, shm_size: str) -> None:
     """
     lanes, region = settings.lanes, settings.region_bytes
     if lanes > 1 and memory_needed(lanes, region) > memory_bytes:
-        fit = max(1, (memory_bytes - BASE_BYTES) // (LANE_BYTES + region))
+        fit = max(1, (memory_bytes - BASE_BYTES) // (LANE_BYTES + region) - JOBS_LANES)
         raise SettingsError(
             f"CLIPLANE_LANES={lanes}: they need {_mib(memory_needed(lanes, region))} MiB of memory and there are "
             f"{memory_bytes // MIB}: CLIPLANE_LANES={fit} would do"
