@@ -228,12 +228,11 @@ def test_whatever_is_killed_no_job_is_lost_and_none_is_answered_twice(jobs: Stac
     labels = ("pan_left", "tilt_up", "zoom_in", "pan_right")
     with held(jobs, runners(jobs)):
         ids = {submit(video(label), top=1, priority="batch").json()["id"]: label for label in labels * 3}
-        long = submit(long_video(), views=30).json()["id"]  # before all others
+        long = lasting_job()  # before all others
     strike(jobs, long, times=2)
-    docker("kill", jobs.container("triton"))
-    docker("kill", jobs.container("web"))
-    for service in ("triton", "web"):
-        docker("start", jobs.container(service))
+    every = [jobs.container(service) for service in ("triton", "web", "listener")]
+    docker("kill", *every)
+    docker("start", *every)
     told = {id_: ended(id_, 180) for id_ in (long, *ids)}
     assert {one["state"] for one in told.values()} == {"done"}
     assert told[long]["attempts"] >= 3
