@@ -24,6 +24,7 @@ SEQ = ("pan_left", "pan_left", "tilt_up", "tilt_up")
 PAN, TILT = ("pan_left",) * 4, ("tilt_up",) * 4
 W = 1 << 30
 TURN = (0, 1, -1, 0)
+FAST: dict[str, Any] = {"deadline": "realtime", "cpu-used": "8"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class File:
     make: Callable[[], bytes]
     labels: tuple[str, ...] = SEQ
     seconds: float = 8
-    frames: int = 200
+    frames: int | None = 200
     size: tuple[int, int] = (WIDTH, HEIGHT)
     warnings: tuple[str, ...] = ()
 
@@ -105,8 +106,7 @@ def gif_size() -> Iterator[np.ndarray]:
 
 def joined_browser() -> bytes:
     halves = (pictures(0, 100), pictures(100, 200))
-    options = {"deadline": "realtime"}
-    return b"".join(media.encode(half, container="webm", codec="libvpx", options=options) for half in halves)
+    return b"".join(media.encode(half, container="webm", codec="libvpx", options=FAST) for half in halves)
 
 
 def copied_from_raw() -> bytes:
@@ -179,7 +179,23 @@ def turned(matrix: tuple[int, int, int, int], container: str = "mp4", **options:
     return make
 
 
+def vp9(container: str) -> bytes:
+    return made(container, "libvpx-vp9", g="100", **FAST)()
+
+
+def mpeg_1() -> bytes:
+    return made("mpeg", "mpeg1video", b="2000k")()
+
+
+def phone() -> bytes:
+    """QCIF, whose pixels are wider than high (ITU-T H.263, 4.1)."""
+    row, column = np.arange(144) * HEIGHT // 144, np.arange(176) * WIDTH // 176
+    small = (picture[row][:, column] for picture in pictures())
+    return media.encode(small, container="3gp", codec="h263", options={"b": "800k"}, pixel_aspect=Fraction(12, 11))
+
+
 HALF: dict[str, Any] = {"seconds": 4, "frames": 100}
+LATE: dict[str, Any] = {"seconds": 7.52, "frames": 188, "warnings": ("late-start",)}
 
 FILES: tuple[File, ...] = (
     File("plain.mp4", "the yardstick", seq),
@@ -187,13 +203,13 @@ FILES: tuple[File, ...] = (
     File(
         "browser_vp8.webm",
         "MediaRecorder: seen as 1000 fps",
-        lambda: browser("libvpx", "webm", deadline="realtime"),
+        lambda: browser("libvpx", "webm", **FAST),
         warnings=("rate-contradicted",),
     ),
     File(
         "browser_vp9.webm",
         "MediaRecorder of Firefox",
-        lambda: browser("libvpx-vp9", "webm", deadline="realtime", **{"cpu-used": "8"}),
+        lambda: browser("libvpx-vp9", "webm", **FAST),
         warnings=("rate-contradicted",),
     ),
     File(
@@ -377,7 +393,61 @@ FILES: tuple[File, ...] = (
         warnings=("damaged",),
     ),
     File("lost_packets.ts", "a stream that lost packets on its way", damaged_stream, warnings=("damaged",)),
+    File(
+        "lost.webm",
+        "ten packets of VP9 are missing: the decoder shows others, and says nothing",
+        lambda: re.remuxed(vp9("webm"), "webm", change=re.without(range(30, 40))),
+        frames=190,
+        warnings=("pause", "damaged"),
+    ),
+    File(
+        "hole.flv",
+        "a part is zeros",
+        lambda: re.with_hole(re.remuxed(seq(b_frames=0), "flv"), 4000),
+        frames=None,
+        warnings=("pause",),
+    ),
+    File(
+        "broken_index.avi",
+        "a dash cam's: its index leads nowhere",
+        lambda: re.with_index_of_noise(made("avi", "mjpeg", "yuvj420p")()),
+    ),
+    File(
+        "other_pids.ts",
+        "two cameras, joined: the second one's stream has another number",
+        lambda: part(0, 100, "mpegts") + re.with_other_pids(part(100, 200, "mpegts"), 0x200),
+        labels=PAN,
+        **HALF,
+        warnings=("ends-early",),
+    ),
     # What may come in
+    File(
+        "every_frame.mp4",
+        "a browser's, a fragment for each picture",
+        lambda: re.remuxed(seq(b_frames=0), "mp4", muxer={"movflags": "frag_every_frame+empty_moov+default_base_moof"}),
+    ),
+    File("sidx.mp4", "made for streaming", lambda: re.remuxed(seq(), "mp4", muxer={"movflags": "dash+global_sidx"})),
+    File("old.mov", "QuickTime's, pictures first and no ftyp", lambda: re.without_head(seq())),
+    File(
+        "negative.mov",
+        "times of showing before those of decoding",
+        lambda: re.remuxed(seq(), "mov", muxer={"movflags": "negative_cts_offsets"}),
+    ),
+    File("alpha.webm", "VP8 with alpha", made("webm", "libvpx", "yuva420p", **FAST, **{"auto-alt-ref": "0"})),
+    File("screen.mkv", "a screen's, 4:4:4", made("matroska", "libx264", "yuv444p", preset="ultrafast")),
+    File(
+        "recorder.asf",
+        "H.264 in ASF: it says when a picture is sent, not when it is shown",
+        lambda: re.remuxed(seq(), "asf", codec_filter="h264_mp4toannexb"),
+    ),
+    File(
+        "cut.mpg",
+        "begins in the middle of a pack",
+        lambda: made("vob", "mpeg2video", b="2000k", g="12")()[700:],
+        **LATE,
+    ),
+    File("packets.mpg", "without the header of a pack", lambda: re.from_first(mpeg_1(), b"\x00\x00\x01\xe0")),
+    File("phone.3gp", "H.263", phone, size=(192, 144)),
     File("avchd.mts", "a camcorder's: packets of 192 bytes", lambda: re.in_packets_of(192, seq("mpegts"))),
     File("dvb.ts", "packets of 204 bytes", lambda: re.in_packets_of(204, seq("mpegts"))),
     File("cut.ts", "begins in the middle of a packet", lambda: seq("mpegts")[100:]),
@@ -387,7 +457,7 @@ FILES: tuple[File, ...] = (
     File("old.flv", "Sorenson's H.263", made("flv", "flv", b="1500k")),
     File("dvd.mpg", "MPEG-2 in MPEG-PS", made("vob", "mpeg2video", b="2000k")),
     File("windows.wmv", "WMV 2 in ASF", made("asf", "wmv2", b="2000k")),
-    File("vp8.ogg", "VP8 in Ogg", made("ogg", "libvpx", deadline="realtime")),
+    File("vp8.ogg", "VP8 in Ogg", made("ogg", "libvpx", **FAST)),
     File("editor.mxf", "MPEG-2 in MXF", made("mxf", "mpeg2video", b="2000k")),
     File("camera.dv", "DV, PAL", dv, labels=SEQ, seconds=2, frames=50, size=(768, 576)),
     File(
@@ -402,7 +472,7 @@ FILES: tuple[File, ...] = (
         hevc,
         warnings=("rate-assumed",),
     ),
-    File("vp9.ivf", "IVF", made("ivf", "libvpx-vp9", deadline="realtime", **{"cpu-used": "8"})),
+    File("vp9.ivf", "IVF", made("ivf", "libvpx-vp9", **FAST)),
     File(
         "moving.gif",
         "GIF, 12.5 a second",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import tempfile
 from collections.abc import Callable
@@ -162,6 +163,17 @@ def mirrored_hevc(stream: bytes) -> bytes:
     return b"\x00\x00\x01".join([first, *units])
 
 
+def with_hole(data: bytes, size: int) -> bytes:
+    """So many bytes in the middle are zeros."""
+    middle = len(data) // 2
+    return data[:middle] + bytes(size) + data[middle + size :]
+
+
+def from_first(data: bytes, first: bytes) -> bytes:
+    """From where these bytes are for the first time."""
+    return data[data.index(first) :]
+
+
 def cut_before(data: bytes, last: bytes) -> bytes:
     """Cut off where these bytes are for the last time."""
     return data[: data.rindex(last)]
@@ -182,3 +194,31 @@ def from_picture(transport_stream: bytes, number: int) -> bytes:
         if transport_stream[k + 1 : k + 3] == b"\x41\x00"  # the start of a unit of PID 0x100
     ]
     return transport_stream[starts[number] :]
+
+
+def with_index_of_noise(avi: bytes) -> bytes:
+    """The index's places lead nowhere (AVI's idx1: kind, flags, place, size, of four bytes each)."""
+    changed, rng = bytearray(avi), random.Random(1)
+    for at in range(avi.rindex(b"idx1") + 8, len(avi) - 15, 16):
+        changed[at + 8 : at + 12] = rng.randrange(len(avi)).to_bytes(4, "little")
+    return bytes(changed)
+
+
+def with_other_pids(transport_stream: bytes, by: int) -> bytes:
+    """As another encoder numbers its packets; its tables, which are checked by sums, are written anew."""
+    return remuxed(
+        transport_stream, "mpegts", muxer={"mpegts_start_pid": str(by), "mpegts_pmt_start_pid": str(by + 512)}
+    )
+
+
+def without_head(mp4: bytes) -> bytes:
+    """As QuickTime wrote it before there was an `ftyp`: the pictures come first, their places are told in `stco`."""
+    parts = {mp4[start + 4 : start + 8]: mp4[start:end] for start, end in media.boxes(mp4)}
+    before = mp4.index(parts[b"mdat"])
+    moov = bytearray(parts[b"moov"])
+    for start, _ in media.boxes(parts[b"moov"]):
+        if moov[start + 4 : start + 8] == b"stco":
+            for k in range(int.from_bytes(moov[start + 12 : start + 16], "big")):
+                at = start + 16 + 4 * k
+                moov[at : at + 4] = (int.from_bytes(moov[at : at + 4], "big") - before).to_bytes(4, "big")
+    return parts[b"mdat"] + bytes(moov)

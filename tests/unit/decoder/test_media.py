@@ -26,6 +26,9 @@ from hypothesis import strategies as st
         (b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" + bytes(17) + b"\0\0\0\x08acTL", "apng"),
         (b"FLV\x01\x05", "flv"),
         (b"\0\0\x01\xba\x44", "mpegps"),
+        (b"\0\0\x01\xe0\0\x04\x31\0\x03\x7b\0\0\x01\xe0", "mpegps"),  # without a pack's header
+        (b"\x47\x11" + b"\0\0\x01\xba\x44" + bytes(9) + b"\0\0\x01\xbb", "mpegps"),  # cut off in a packet
+        (b"\x47\x11" + b"\0\0\x01\xba\x21" + bytes(7) + b"\0\0\x01\xc0", "mpegps"),  # MPEG-1's
         (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c", "asf"),
         (b"OggS\0", "ogg"),
         (b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02", "mxf"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cliplane.decoder import timeline
+from cliplane.decoder.doubts import of_timeline
 from cliplane.decoder.timeline import UNKNOWN, Clock, Packets, Timeline
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,6 +102,26 @@ def test_a_pause_does_not_change_the_rate_and_is_kept() -> None:
     found = read(joined(recording(), recording(start=13 * 90000, at=100_000)), may_leap=False)
     assert found.fps == 25
     assert seconds(found) == pytest.approx(17)
+
+
+def kinds(found: Timeline, unread: float = 0.0) -> list[str]:
+    return [doubt.kind for doubt in of_timeline(found, Clock(TICK_S, 25.0), 0.0, unread)]
+
+
+@pytest.mark.parametrize(("missing", "doubts"), [(0, []), (2, []), (3, ["pause"]), (10, ["pause"])])
+def test_pictures_that_an_even_recording_has_lost_are_told(missing: int, doubts: list[str]) -> None:
+    rest = recording(100, start=(100 + missing) * INTERVAL, at=100_000)
+    assert kinds(read(joined(recording(), rest))) == doubts
+
+
+def test_a_recording_of_a_screen_leaves_pictures_out_and_nothing_is_doubtful() -> None:
+    found = read(joined(*(recording(10, start=14 * k * INTERVAL, at=10_000 * k, gop=10) for k in range(10))))
+    assert kinds(found) == []
+
+
+@pytest.mark.parametrize(("unread", "doubts"), [(0.0, []), (0.05, []), (0.5, ["ends-early"])])
+def test_a_stream_that_goes_on_without_its_video_is_told(unread: float, doubts: list[str]) -> None:
+    assert kinds(read(recording()), unread) == doubts
 
 
 @pytest.mark.parametrize("b_frames", [False, True])

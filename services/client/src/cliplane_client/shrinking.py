@@ -40,6 +40,9 @@ GAIN = 0.9
 MAX_PAUSE_S = 1.0
 """No picture for longer: a clock that leaps, perhaps."""
 
+MAX_UNREAD = 0.1
+"""Part of a transport stream behind its last picture: another one may go on there."""
+
 
 class Doubtful(ValueError):
     """What this file shows, and when, is for the server to say."""
@@ -161,6 +164,7 @@ def _pictures(source: InputContainer, stream: VideoStream) -> Iterator[VideoFram
     """
     decoded: int | None = None
     shown: int | None = None
+    last = 0
     for number, packet in enumerate(source.demux(stream)):
         if packet.is_corrupt or (number == 0 and not packet.is_keyframe):
             raise Doubtful("a part of it is missing")
@@ -176,6 +180,9 @@ def _pictures(source: InputContainer, stream: VideoStream) -> Iterator[VideoFram
                 raise Doubtful("its pictures have no order")
             shown = frame.pts
             yield frame
+        last = packet.pos or last
+    if source.format.name == "mpegts" and source.size and last < (1 - MAX_UNREAD) * source.size:
+        raise Doubtful("its end has no picture")
 
 
 def _display_matrix(stream: VideoStream, first: VideoFrame) -> list[int]:

@@ -8,13 +8,18 @@ from cliplane.decoder.wire import Doubt
 _SAME_RATE = 0.05
 _PAUSE_S = 2.0
 _PAUSE_INTERVALS = 10
+_LOST_INTERVALS = 3.5
+"""In a recording that is even else. A camera leaves out one or two, and a screen is recorded when it changes."""
+
+_UNREAD = 0.1
+
 _WRONG_BY_S, _WRONG_BY = 1.0, 0.1
 """A duration that is wrong by more than both, the second a part of it."""
 
 
-def of_timeline(timeline: Timeline, clock: Clock, said_s: float) -> list[Doubt]:
+def of_timeline(timeline: Timeline, clock: Clock, said_s: float, unread: float) -> list[Doubt]:
     """Where the packets say something else than the headers, or nothing certain. `said_s`: the header's duration, 0
-    where it says none."""
+    where it says none; `unread`: the part of the file behind the last packet."""
     found = []
     duration_s = (timeline.end - timeline.start) * clock.time_base_s
     # Where the header says none, FFmpeg's is the mean.
@@ -32,8 +37,13 @@ def of_timeline(timeline: Timeline, clock: Clock, said_s: float) -> list[Doubt]:
         times = "once" if timeline.leaps == 1 else f"{timeline.leaps} times"
         found.append(Doubt("clock-leapt", f"times start again or leap {times}: the timeline goes on"))
     pause_s = timeline.longest_gap * clock.time_base_s
-    if pause_s > _PAUSE_S and timeline.longest_gap > _PAUSE_INTERVALS * timeline.interval:
+    intervals = timeline.longest_gap / timeline.interval
+    if (pause_s > _PAUSE_S and intervals > _PAUSE_INTERVALS) or (
+        timeline.is_mostly_even and intervals > _LOST_INTERVALS
+    ):
         found.append(Doubt("pause", f"one picture stands for {pause_s:.1f} s"))
+    if unread > _UNREAD:
+        found.append(Doubt("ends-early", f"no picture in the last {unread:.0%} of the file"))
     wrong_s = abs(said_s - duration_s)
     if said_s and not found and wrong_s > max(_WRONG_BY_S, _WRONG_BY * min(said_s, duration_s)):
         found.append(Doubt("duration-contradicted", f"{duration_s:.1f} s, not {said_s:.1f} s as the header says"))

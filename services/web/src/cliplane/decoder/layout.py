@@ -4,6 +4,7 @@ whole, and no frame."""
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from cliplane.decoder.container import byte_size
 from cliplane.decoder.media import Span
@@ -42,6 +43,26 @@ def is_joined_matroska(file: int, span: Span | None) -> bool:
         size = int.from_bytes(head[4 : 4 + length], "big") & ((1 << 7 * length) - 1)
         position += 4 + length + size
     return position + 4 <= end and os.pread(file, 4, position) == _EBML
+
+
+def before_wrong_index(file: int, span: Span | None, places: Sequence[int]) -> Span | None:
+    """Of an AVI whose index does not lead to chunks of pictures (`places`: some of it), the file up to the index; None:
+    it is right, or there is none at the end."""
+    start, end = span or (0, byte_size(file, span))
+    found = [os.pread(file, 12, start + max(place - 8, 0)) for place in places]
+    # An index has the place of a picture's chunk, or of what is in it.
+    if sum(b"dc" in (head[2:4], head[10:12]) or b"db" in (head[2:4], head[10:12]) for head in found) > len(found) / 2:
+        return None
+    position = start + 12
+    for _ in range(_MAX_CHUNKS):
+        head = os.pread(file, 8, position)
+        if len(head) < 8 or position + 8 > end:
+            return None
+        if head[:4] == b"idx1":
+            return Span(start, position)
+        size = int.from_bytes(head[4:], "little")
+        position += 8 + size + (size & 1)
+    return None
 
 
 def goes_on_behind(file: int, span: Span | None, position: int, size: int) -> bool:

@@ -5,6 +5,7 @@ Owns the list of containers that may reach a demuxer at all, and of the codecs o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -46,6 +47,8 @@ CODECS = tuple(dict.fromkeys(codec for codecs in CONTAINERS.values() for codec i
 
 # First boxes of an ISO base media or QuickTime file (ISO/IEC 14496-12; QuickTime File Format, "wide", "pnot").
 _ISO_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_START, _PACK = b"\x00\x00\x01", 0xBA
+_PROGRAM_STREAM = re.compile(_START + b"[\xba-\xef]")
 _EBML = b"\x1a\x45\xdf\xa3"
 # Bytes of a packet, the first of which is 0x47 (ISO/IEC 13818-1, 2.4.3.2): as sent, with a time stamp before it
 # (AVCHD), with a check sum behind it (DVB).
@@ -113,7 +116,11 @@ def _container(head: bytes) -> str:
     for first, name in _FIRST_BYTES:
         if head.startswith(first):
             return name
-    return _raw_stream(head) or ("mpegts" if _is_transport_stream(head) else "")
+    if raw := _raw_stream(head):
+        return raw
+    if _is_transport_stream(head):
+        return "mpegts"
+    return "mpegps" if _is_program_stream(head) else ""
 
 
 def _raw_stream(head: bytes) -> str:
@@ -135,4 +142,20 @@ def _is_transport_stream(head: bytes) -> bool:
             packets = range(first, len(head), size)
             if len(packets) > 2 and all(head[place] == 0x47 for place in packets):
                 return True
+    return False
+
+
+def _is_program_stream(head: bytes) -> bool:
+    """Whether a pack's header or a packet ends where another one begins (ISO/IEC 13818-1, 2.5.3; 11172-1, 2.4.3): the
+    file may be cut off in the middle of one."""
+    for found in _PROGRAM_STREAM.finditer(head):
+        place, kind = found.start(), head[found.end() - 1]
+        if kind != _PACK:
+            behind = place + 6 + int.from_bytes(head[place + 4 : place + 6], "big")
+        elif head[place + 4 : place + 5] < b"\x40":  # MPEG-1
+            behind = place + 12
+        else:
+            behind = place + 14 + (int.from_bytes(head[place + 13 : place + 14]) & 7)
+        if head[behind : behind + 3] == _START and head[behind + 3 : behind + 4] >= b"\xb9":
+            return True
     return False

@@ -32,6 +32,10 @@ _RAW = {"h264", "hevc"}
 _IN_ORDER_OF_DECODING = {"avi", *_RAW}
 """Containers without times of showing: FFmpeg makes some up, and for B-frames they are wrong."""
 
+_SENT_TIMES = {"asf"}
+"""Containers with the time at which a picture is sent, and no other: where pictures are reordered FFmpeg makes up those
+of showing, and others behind a seek than in one go."""
+
 _SAY_NO_RATE = {"gif", "apng", "webp_anim"}
 """Each picture has a delay of its own; FFmpeg's rate is a guess from the first ones."""
 
@@ -49,6 +53,18 @@ _FIRST_KEYFRAME, _HEADERS_BYTES = 1000, 4096
 _WHOLE_INDEX = 20_000
 """Entries of an index that are all looked at; of more, runs of `_RUN` that are spread over it."""
 _RUN, _RUNS = 64, 64
+_LOOKS = 16
+"""Places of an index that are looked at."""
+
+
+def without_wrong_index(container: InputContainer, stream: VideoStream, file: int, span: Span | None) -> Span | None:
+    """The part of the file to open instead where its index leads nowhere, as a camera leaves it that lost its power;
+    None: the file is as it should be."""
+    index = stream.index_entries
+    if demuxer(container) != "avi" or not len(index):
+        return None
+    places = np.linspace(0, len(index) - 1, min(len(index), _LOOKS)).astype(int)
+    return layout.before_wrong_index(file, span, [index[int(place)].pos for place in places])
 
 
 def read_timeline(
@@ -65,9 +81,12 @@ def read_timeline(
     found = _by_index(container, stream, file, span, clock) or _by_both_ends(
         container, stream, file, span, clock, limits
     )
+    unread = 0.0
     if found is None:
         packets = _all(container, stream, limits)
         found = timeline.read(packets, _seen(clock, packets, stream))
+        if goes_by_bytes(container) and packets.pos.size:
+            unread = 1 - int(packets.pos[-1]) / byte_size(file, span)
     if found is None:
         raise UndecodableVideo("there is no picture in the file")
     if found.fps > _MAX_FPS:
@@ -77,7 +96,7 @@ def read_timeline(
         raise OverLimit(f"{duration_s:.0f} s long; CLIPLANE_MAX_DURATION_S={limits.max_duration_s:.0f}")
     if max(found.picture_count, duration_s * found.fps) > limits.max_frames:
         raise OverLimit(f"{duration_s * found.fps:.0f} frames; CLIPLANE_MAX_FRAMES={limits.max_frames}")
-    return found, of_timeline(found, clock, _said_s(container, stream))
+    return found, of_timeline(found, clock, _said_s(container, stream), unread)
 
 
 def _said_s(container: InputContainer, stream: VideoStream) -> float:
@@ -102,7 +121,7 @@ def _clock(container: InputContainer, stream: VideoStream) -> Clock:
         time_base_s=time_base_s,
         fps=fps,
         may_leap=name in _LEAPS,
-        is_in_order_of_decoding=name in _IN_ORDER_OF_DECODING,
+        is_in_order_of_decoding=name in _IN_ORDER_OF_DECODING or seeks_wrongly(container, stream),
         has_times=name not in _RAW,
         has_decoding_times=name != "matroska",
     )
@@ -123,6 +142,11 @@ def goes_by_bytes(container: InputContainer) -> bool:
 def goes_from_start(container: InputContainer) -> bool:
     """Whether there is no other place to go to."""
     return demuxer(container) in _FROM_START
+
+
+def seeks_wrongly(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether a picture may have another time behind a seek."""
+    return demuxer(container) in _SENT_TIMES and bool(stream.codec_context.has_b_frames)
 
 
 def _of(packets: Iterable[Packet[VideoStream]]) -> Packets:
@@ -250,6 +274,7 @@ def _by_index(
         is_in_order_of_decoding=clock.is_in_order_of_decoding,
         late_packets=first,
         longest_gap=int(gaps.max()),
+        is_mostly_even=timeline.are_mostly_even(gaps, interval),
     )
 
 

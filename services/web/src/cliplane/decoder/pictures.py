@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from cliplane.decoder.container import LIBRARY_ERRORS, demuxed, is_shortage, until_it_breaks
-from cliplane.decoder.packets import goes_by_bytes, goes_from_start, rewind
+from cliplane.decoder.packets import goes_by_bytes, goes_from_start, rewind, seeks_wrongly
 from cliplane.decoder.timeline import Timeline
 from cliplane.errors import UndecodableVideo
 
@@ -42,7 +42,8 @@ class Pictures:
         # Where all was read the list of keyframes is whole; where the clock starts again a time alone is no place.
         is_unmarked = timeline.times is not None and not timeline.keyframes
         is_joined = len(timeline.pieces) > 1 and not self._goes_by_bytes
-        self._must_rewind = goes_from_start(container) or is_unmarked or is_joined
+        is_unsure = seeks_wrongly(container, stream)
+        self._must_rewind = goes_from_start(container) or is_unmarked or is_joined or is_unsure
         self._decoded: Iterator[VideoFrame] = iter(())
         self._needed: frozenset[int] | None = None
         self._sent: deque[int] = deque()  # times of decoding of packets whose pictures have not come yet

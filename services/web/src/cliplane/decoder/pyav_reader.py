@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from cliplane.decoder.container import codec_name, open_container
 from cliplane.decoder.media import Limits, Span
-from cliplane.decoder.packets import read_timeline
+from cliplane.decoder.packets import read_timeline, without_wrong_index
 from cliplane.decoder.pictures import Pictures, time_of
 from cliplane.decoder.scaler import Scaler, orientation
 from cliplane.decoder.video import Frame, VideoInfo
@@ -75,6 +75,10 @@ class PyavReader:
         self._opening = file, span, limits, threads
         self._container, self._stream = self._open()
         try:
+            if right := without_wrong_index(self._container, self._stream, file, span):
+                span = right
+                self._opening = file, span, limits, threads
+                self._reopen()
             self._timeline, self.doubts = read_timeline(self._container, self._stream, file, span, limits)
             turned = orientation(self._container, self._stream)
         except BaseException:

@@ -38,6 +38,8 @@ clock may leap (a transport stream's, cut out of a broadcast); in others a pictu
 _MAX_DELAY_S, _MAX_DELAY_INTERVALS = 10.0, 64
 """From a picture's decoding to its showing; codecs reorder 16. Beyond both of these its time is damaged."""
 
+_FEW = 0.02
+
 _SAME_RATE = 0.05
 """Rates that differ by less are the same: the header's is believed, for it is exact, and times may be rounded."""
 
@@ -88,7 +90,8 @@ class Timeline:
     `times`: when each is shown, ascending, as far as the packets were read; None: evenly, or unevenly and not known.
     `keyframes`: (time shown, byte) of each, where the packets were read; else the container's own index has them,
     with times of decoding, which are earlier by `delay`. `leaps`: how often the clock leapt; `late_packets`: how many
-    come before the first keyframe; `longest_gap`: the longest time of one picture; `max_delay`: the longest from a
+    come before the first keyframe; `longest_gap`: the longest time of one picture; `is_mostly_even`: hardly a picture
+    is shown for another time than the others; `max_delay`: the longest from a
     picture's decoding to its showing that is believed, where the packets were read.
     """
 
@@ -107,6 +110,7 @@ class Timeline:
     leaps: int = 0
     late_packets: int = 0
     longest_gap: int = 0
+    is_mostly_even: bool = False
     max_delay: int | None = None
 
     def told(self, pts: int | None, dts: int | None) -> int | None:
@@ -207,6 +211,7 @@ def _of_times(
         leaps=len(pieces) - 1,
         late_packets=late_packets,
         longest_gap=int(gaps.max()) if gaps.size else 0,
+        is_mostly_even=are_mostly_even(gaps, interval),
     )
 
 
@@ -232,6 +237,11 @@ def _said_interval(clock: Clock) -> float:
 def are_even(gaps: npt.NDArray[np.int64], interval: float) -> bool:
     """Whether pictures follow each other at `interval`, but for the rounding of their times."""
     return bool(np.all(np.abs(gaps - interval) < max(1.0, interval / 4)))
+
+
+def are_mostly_even(gaps: npt.NDArray[np.int64], interval: float) -> bool:
+    """Whether they do, but for a few: what such a recording leaves out, it has lost."""
+    return bool(np.mean(np.abs(gaps - interval) >= max(1.0, interval / 4)) < _FEW) if gaps.size else False
 
 
 def _usual_interval(gaps: npt.NDArray[np.int64]) -> float | None:

@@ -128,6 +128,7 @@ DoubtKind = Literal[
     "late-start",
     "clock-leapt",
     "pause",
+    "ends-early",
     "damaged",
     "view-left-out",
 ]
