@@ -188,3 +188,8 @@ def test_so_is_damage(path: Path, plain: bytes) -> None:
     path.write_bytes(media.remuxed(plain, "mpegts")[:-20_000])
     for a, b in pairwise(shown(shrunk(path).path).times):
         assert a < b
+
+
+def test_what_has_another_file_behind_it_goes_as_it_is(path: Path, plain: bytes) -> None:
+    path.write_bytes(plain * 2)
+    assert shrunk(path).reason == "the server shall judge it: another file is behind it"

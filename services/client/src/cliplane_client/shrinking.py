@@ -133,6 +133,8 @@ def choose(
     try:
         container, stream = open_video(path)
         with container:
+            if "mov" in container.format.name and _is_joined(path):
+                raise Doubtful("another file is behind it")
             if _displayed_short_side(stream) <= side:
                 return Shrinking(path, False, f"its short side is {side} or less already", raw, raw)
             total = _frame_count(container, stream)
@@ -183,6 +185,25 @@ def _pictures(source: InputContainer, stream: VideoStream) -> Iterator[VideoFram
         last = packet.pos or last
     if source.format.name == "mpegts" and source.size and last < (1 - MAX_UNREAD) * source.size:
         raise Doubtful("its end has no picture")
+
+
+def _is_joined(path: Path) -> bool:
+    """Whether another MP4 begins behind the first one's `moov`."""
+    size, position, has_movie = path.stat().st_size, 0, False
+    with path.open("rb") as file:
+        while position < size:
+            file.seek(position)
+            head = file.read(16)
+            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if has_movie and kind == b"ftyp":
+                return True
+            if length == 1:
+                length = int.from_bytes(head[8:], "big")
+            if length < 8:
+                return False
+            has_movie |= kind == b"moov"
+            position += length
+    return False
 
 
 def _display_matrix(stream: VideoStream, first: VideoFrame) -> list[int]:

@@ -42,7 +42,7 @@ def of_timeline(timeline: Timeline, clock: Clock, said_s: float, unread: float) 
         timeline.is_mostly_even and intervals > _LOST_INTERVALS
     ):
         found.append(Doubt("pause", f"one picture stands for {pause_s:.1f} s"))
-    if unread > _UNREAD:
+    if unread > _UNREAD and not timeline.leaps:
         found.append(Doubt("ends-early", f"no picture in the last {unread:.0%} of the file"))
     wrong_s = abs(said_s - duration_s)
     if said_s and not found and wrong_s > max(_WRONG_BY_S, _WRONG_BY * min(said_s, duration_s)):

@@ -13,6 +13,24 @@ _MAX_CHUNKS = 10_000
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
+def behind_first_movie(file: int, span: Span | None) -> float:
+    """The part of an MP4 that is another file behind the first one, which is all that players show."""
+    start, end = span or (0, byte_size(file, span))
+    position, has_movie = start, False
+    for _ in range(_MAX_CHUNKS):
+        head = os.pread(file, 16, position)
+        size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        if has_movie and kind == b"ftyp":
+            return (end - position) / (end - start)
+        if size == 1:
+            size = int.from_bytes(head[8:16], "big")
+        if size < 8 or position + size >= end:
+            return 0.0
+        has_movie |= kind == b"moov"
+        position += size
+    return 0.0
+
+
 def has_fragments(file: int, span: Span | None) -> bool:
     """Whether an MP4's index goes on in movie fragments (ISO/IEC 14496-12, 8.8), of which FFmpeg knows the first."""
     position, end = span or (0, byte_size(file, span))

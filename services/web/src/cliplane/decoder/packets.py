@@ -81,7 +81,7 @@ def read_timeline(
     found = _by_index(container, stream, file, span, clock) or _by_both_ends(
         container, stream, file, span, clock, limits
     )
-    unread = 0.0
+    unread = layout.behind_first_movie(file, span) if demuxer(container) == "mov" else 0.0
     if found is None:
         packets = _all(container, stream, limits)
         found = timeline.read(packets, _seen(clock, packets, stream))
