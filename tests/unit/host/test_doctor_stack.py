@@ -71,6 +71,19 @@ def test_a_fault_is_found(tmp_path: Path, faults: dict[str, str], check: str, ve
     assert code == {"ok": 0, "warn": 1, "FAIL": 2}[verdict]
 
 
+def test_no_name_and_no_answer_moves_the_cursor(tmp_path: Path) -> None:
+    """What the web container says comes from processes that parse strangers' files."""
+    inside = r"printf 'FAIL\x1fround trip\x1f\x1b]0;owned\x07\xc2\x9b2J\x7f\x1fneeded\x1f\x1b[2J\n'"
+    _, found = examined(tmp_path, inside=inside)
+    assert found["round trip"] == {
+        "verdict": "FAIL",
+        "check": "round trip",
+        "found": "?]0;owned??2J?",
+        "needed": "needed",
+        "command": "?[2J",
+    }
+
+
 @pytest.mark.parametrize(("days", "verdict"), [(90, "ok"), (13, "warn"), (-2, "FAIL")])
 def test_a_certificate_that_ends_is_found(monkeypatch: pytest.MonkeyPatch, days: int, verdict: str) -> None:
     pair = tls.Pair(Path("cert.pem"), Path("key.pem"), ("TLS_CERT", "TLS_KEY"), is_given=True)
