@@ -45,6 +45,7 @@ doctor: ## what is wrong with this host, and with the stack on it (ARGS=--json)
 down: ## stop the stack and remove it; its jobs stay
 	$(COMPOSE) rm --stop --force --volumes
 	$(COMPOSE) down --remove-orphans
+	@rm -rf services/triton/.models.$(shell host/setting COMPOSE_PROJECT_NAME cliplane)-[abc]
 	@# Compose does not know /dev/shm's volume by another size or colour than the default.
 	@docker volume ls -q --filter label=com.docker.compose.project=$(shell host/setting COMPOSE_PROJECT_NAME cliplane) | grep -v _jobs$$ | xargs -r docker volume rm >/dev/null
 
@@ -93,6 +94,7 @@ engines: ## measure every engine on a model, and let the fastest good one serve 
 model-rm: ## take a model away: NAME=x3d_s
 	@test "$(NAME)" = "$(notdir $(NAME))" -a -f "services/triton/models/$(NAME)/config.pbtxt" || { echo "make model-rm: there is no model '$(NAME)'"; exit 1; }
 	mkdir -p services/triton/.models.old && mv "services/triton/models/$(NAME)" services/triton/.models.old/ && rm -rf services/triton/.models.old
+	@host/model "$(NAME)"
 
 ##@ Change the code
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -32,6 +33,8 @@ def project() -> Iterator[str]:
         left = docker(kind, "ls", "-q", "--filter", f"label=com.docker.compose.project={name}").split()
         if left:
             docker(kind, "rm", *left)
+    for folder in (REPOSITORY / "services/triton").glob(f".models.{name}-*"):
+        shutil.rmtree(folder)
 
 
 def up(project: str, checkout: Path = REPOSITORY, /, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.integration.conftest import PROJECT, docker, video, wait_until
-from tests.integration.test_make_up import containers, host, project
+from tests.integration.test_make_up import another_checkout, containers, host, project
 
 __all__ = ["project"]  # a fixture
 
@@ -84,17 +86,23 @@ def state_of(project: str) -> Counter[str]:
     return Counter(rows.split())
 
 
-@pytest.fixture
-def base(project: str) -> Iterator[str]:
-    """A running stack's listener, which this container can reach."""
-    done = host(["host/up", "--no-build"], project, {})
-    assert done.returncode == 0, done.stderr
+@contextlib.contextmanager
+def reachable(project: str) -> Iterator[str]:
+    """A running stack's listener, for this container, too."""
     with contextlib.ExitStack() as stack:
         me = docker("ps", "-q", "--filter", f"name={PROJECT}-tests-run-").split()[0]
         docker("network", "connect", f"{project}_default", me)
         stack.callback(docker, "network", "disconnect", "-f", f"{project}_default", me, check=False)
         (facts,) = json.loads(docker("inspect", f"{project}-listener-1"))
         yield f"http://{facts['NetworkSettings']['Networks'][f'{project}_default']['IPAddress']}:8000"
+
+
+@pytest.fixture
+def base(project: str) -> Iterator[str]:
+    done = host(["host/up", "--no-build"], project, {})
+    assert done.returncode == 0, done.stderr
+    with reachable(project) as address:
+        yield address
 
 
 def commit(base: str) -> str:
@@ -134,20 +142,58 @@ def test_clients_notice_no_upgrade_and_no_rollback(project: str, base: str) -> N
             assert "make upgrade: the new release: classification: " in refused.stderr
             assert "taken back: " in refused.stderr
             assert commit(base) == f"up{UPGRADES - 2}"
-            assert state_of(project) == {"running": 3}
+            # The release before, which a rollback has left, is there still.
+            assert state_of(project) == {"running": 3, "exited": 2}
             rest()
             outcomes = clients.stop()
             print(dict(outcomes))
             assert set(outcomes) == {"right"}
             left = docker("volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={project}").split()
-            assert len([name for name in left if "-shm-" in name]) == 1
+            assert len([name for name in left if "-shm-" in name]) == 2
             # `make up` without a change leaves what an upgrade has made as it is.
             serving = {"IMAGE_TAG": f"{TAG}-up{UPGRADES - 2}", "CLIPLANE_QUEUE": f"{20 + UPGRADES - 2}"}
-            before = containers(project)
+            before = set(containers(project))
             up = host(["host/up", "--no-build"], project, serving)
             assert up.returncode == 0, up.stderr
-            assert containers(project) == before
+            assert set(containers(project)) == before
+            assert state_of(project) == {"running": 3}
             for id_ in docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={project}").split():
                 docker("rm", "-fv", id_)  # before their images
     finally:
         clients.stop()
+
+
+def served(project: str, checkout: Path) -> str:
+    """The version of the model that the release which serves has."""
+    rows = json.loads(host(["host/doctor", "--json"], project, {}, checkout).stdout)
+    (found,) = [row["found"] for row in rows if row["check"] == "model camera_motion" and row["verdict"] == "ok"]
+    return str(found)
+
+
+def test_a_release_has_models_of_its_own(project: str) -> None:
+    with another_checkout() as checkout:
+        model = checkout / "services/triton/models/camera_motion"
+
+        def upgrade(*words: str) -> subprocess.CompletedProcess[str]:
+            return host(["host/upgrade", *words], project, {}, checkout)
+
+        def assert_served(version: int) -> None:
+            wait_until(lambda: served(project, checkout) == f"version {version} is ready", what=f"version {version}")
+
+        up = host(["host/up", "--no-build"], project, {}, checkout)
+        assert up.returncode == 0, up.stderr
+        shutil.copytree(model / "1", model / "2")
+        assert_served(1)
+        done = upgrade("--no-build")
+        assert done.returncode == 0, done.stderr
+        assert_served(2)
+        done = upgrade("--back")
+        assert done.returncode == 0, done.stderr
+        assert_served(1)
+        # `make model` gives to the release that serves what it has made.
+        done = host(["host/model", "camera_motion"], project, {}, checkout)
+        assert done.returncode == 0, done.stderr
+        assert_served(2)
+        done = upgrade("--back")
+        assert done.returncode == 0, done.stderr
+        assert_served(2)

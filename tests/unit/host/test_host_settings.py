@@ -109,4 +109,4 @@ def test_everything_that_compose_takes_from_outside_is_in_the_example() -> None:
     known.add("COMPOSE_PROJECT_NAME")  # Compose's own
     for file in ("compose.yaml", "compose.gpu.yaml"):
         taken = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", (REPOSITORY / file).read_text()))
-        assert taken - {"IMAGE_COMMIT", "COLOUR"} <= known  # host/up sets these two
+        assert taken - {"IMAGE_COMMIT", "COLOUR", "RELEASE_MODELS"} <= known  # host/up sets these

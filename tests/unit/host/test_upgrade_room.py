@@ -14,8 +14,8 @@ REPOSITORY = Path(__file__).parents[3]
 DOCKER = """#!/bin/bash
 echo "$*" >>"$(dirname "$0")/calls"
 case "$*" in
-  *"inactive_file"*) printf '%s\\n' $((700 << 20)) $((100 << 20)) ;;
-  *"MemAvailable"*) echo FREE ;;
+  *"inactive_file"*) printf '%s\\n' $((700 << 20)) $((100 << 20)) $((FREE << 10)) ;;
+  "ps -a "*) printf '%s\\n' 'c exited' 'b running' 'a running' ;;
   "exec listener cat"*) echo b ;;
   "inspect -f {{.State.Pid}}"*) echo 77 ;;
   "ps "*service=listener*) echo listener ;;
@@ -58,7 +58,11 @@ def test_what_does_not_fit_is_refused_with_the_number(
         check=False,
         timeout=60,
     )
-    started = any(call.startswith("start ") for call in (commands / "calls").read_text().splitlines())
+    calls = (commands / "calls").read_text().splitlines()
+    started = any(call.startswith("start ") for call in calls)
     assert done.returncode
     assert done.stderr.startswith(f"make rollback: {words}" if words else "make rollback: taken back")
     assert started is (not words)
+    # What an upgrade that was cut off has left is taken away, and the release before stays.
+    assert [call for call in calls if call.startswith("rm ")] == ["rm -fv web triton"]
+    assert any("cliplane.colour=a" in call for call in calls)

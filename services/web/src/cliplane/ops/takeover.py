@@ -1,6 +1,7 @@
 """One release takes over from another: what `host/upgrade` does inside the web containers of both.
 
-`python -m cliplane.ops.takeover open`: nginx starts anew, with the listener that is now this release's, and has it.
+`python -m cliplane.ops.takeover open HOST:PORT`: nginx starts anew, with the listener that is now this release's.
+Prints the address at which this release answers from now on.
 `python -m cliplane.ops.takeover close`: … and without it, for it is another's again.
 `python -m cliplane.ops.takeover leave`: clients are told to make new connections, and have, or no longer use theirs.
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
 from cliplane.ops import doctor, listener
+from cliplane.ops.wait import say_where
 from cliplane.paths import LEAVING, NGINX, RUN
 
 PATIENCE_S = 30.0
@@ -92,6 +94,7 @@ def main() -> None:
     inode = os.fstat(listening).st_ino
     if not wait(lambda: nginx_has(inode) and _is_answering(), PATIENCE_S):
         sys.exit("nginx has not got the listening socket")
+    say_where(sys.argv[2])
 
 
 if __name__ == "__main__":

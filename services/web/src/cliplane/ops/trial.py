@@ -1,7 +1,7 @@
 """Would this release do? What `host/upgrade` asks in the new web container, before it takes over.
 
-Everything that `make doctor` looks at from inside, so a view by each way of handing over, and one video from its upload
-to its labels. Prints what is wrong, a line each, and ends with 1 if something is.
+It is waited for. Then: everything that `make doctor` looks at from inside, so a view by each way of handing over, and
+one video from its upload to its labels. Prints what is wrong, a line each, and ends with 1 if something is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cliplane.ops import doctor, tls
+from cliplane.ops import doctor, tls, wait
 from cliplane.paths import RUN, SPOOL
 from cliplane.settings import Settings, read_settings
 
@@ -58,6 +58,10 @@ def _by_hand(settings: Settings) -> tuple[int, Any]:
 
 
 def main() -> None:
+    try:
+        wait.ready()
+    except TimeoutError as exc:
+        sys.exit(str(exc))
     settings = read_settings()
     wrong = False
     for part in (
