@@ -154,3 +154,15 @@ def test_faults_inside_the_container_are_found(tmp_path: Path) -> None:
     assert found["one /dev/shm"] == "ok"
     assert found["user of triton"] == ("ok" if marker.stat().st_gid == doctor.GROUP else "FAIL")
     assert found["spool"] == "ok"
+
+
+def test_what_a_container_has_or_has_not_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marker = tmp_path / "cliplane-triton"
+    marker.touch()
+    theirs = marker.stat().st_gid
+    for landlock, gid, expected in ((0, theirs + 1, ("warn", "FAIL", "FAIL")), (4, theirs, ("ok", "ok", "ok"))):
+        monkeypatch.setattr("cliplane.kernel.landlock.version", lambda found=landlock: found)
+        monkeypatch.setattr(doctor, "GROUP", gid)
+        monkeypatch.setattr("os.getgid", lambda: theirs)
+        found = verdicts(doctor.findings(Settings(lanes=1), tmp_path, marker, tmp_path))
+        assert (found["walls around decoders"], found["user of web"], found["user of triton"]) == expected

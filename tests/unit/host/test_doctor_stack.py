@@ -23,6 +23,8 @@ case "$*" in
   "compose ps -aq") echo one two ;;
   "ps -aq"*listener*) echo listener ;;
   "exec listener cat"*) echo a ;;
+  "ps -aq"*triton*) echo triton ;;
+  "inspect -f {{range .Mounts}}"*) echo %(own_models)s ;;
   "inspect -f {{.Name}}"*one) echo '/one|%(one)s' ;;
   "inspect -f {{.Name}}"*two) echo '/two|running|0|a' ;;
   "compose exec -T web"*) %(inside)s ;;
@@ -30,7 +32,14 @@ case "$*" in
 esac
 """
 MODEL = "ok\\x1fmodel camera_motion\\x1fversion 1 is ready\\x1f\\x1f"
-WELL = {"no_image": "0", "running": "two", "one": "running|0|a", "inside": f"printf '{MODEL}\\n'", "free_mib": "9000"}
+WELL = {
+    "no_image": "0",
+    "running": "two",
+    "one": "running|0|a",
+    "inside": f"printf '{MODEL}\\n'",
+    "free_mib": "9000",
+    "own_models": "",
+}
 
 
 def examined(folder: Path, **faults: str) -> tuple[int, dict[str, dict[str, str]]]:
@@ -61,6 +70,7 @@ def examined(folder: Path, **faults: str) -> tuple[int, dict[str, dict[str, str]
         ({"one": "exited|0|b"}, "one", "ok", "kept for make rollback"),
         ({"inside": "echo no such module; exit 1"}, "web", "FAIL", "no such module"),
         ({"inside": "true"}, "model camera_motion", "FAIL", "it is not served"),
+        ({"own_models": "/"}, "models given", "warn", "the checkout's camera_motion is not the release's"),
         ({}, "model camera_motion", "ok", "version 1 is ready"),
     ],
 )

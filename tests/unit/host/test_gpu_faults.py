@@ -67,7 +67,7 @@ RECORDS = {
         "CUDA IPC handle: invalid resource handle",
         "system shared memory needs none",
     ),
-    "the same, as issue 15 of this project names it": (
+    "the same, as an issue of this project names it; no public record was found": (
         "failed to open CUDA IPC handle: invalid device context",
         "system shared memory needs none",
     ),
@@ -81,11 +81,22 @@ RECORDS = {
         "ONNX Runtime cannot load model.onnx: the GPU's driver is too old: it is of CUDA 12.4, and driver 580",
         "nvidia-smi",
     ),
-    "CUDA, error 209": (
+    GITHUB + "microsoft/onnxruntime/issues/3117": (
         "CUDA error cudaErrorNoKernelImageForDevice:no kernel image is available for execution on the device",
         "compute_cap",
     ),
-    "nvidia-smi, without its kernel module": (
+    GITHUB + "NVIDIA/nvidia-container-toolkit/issues/260": (
+        "Error response from daemon: failed to create shim: OCI runtime create failed: container_linux.go:380: starting"
+        " container process caused: process_linux.go:545: container init caused: Running hook #0:: error running hook: "
+        "exit status 1, stdout: , stderr: nvidia-container-cli: initialization error: nvml error: driver not loaded",
+        "sudo modprobe nvidia",
+    ),
+    GITHUB + "ameli/manylinux-cuda/issues/5": (
+        "error running hook: exit status 1, stdout: , stderr: Auto-detected mode as 'legacy'\nnvidia-container-cli: "
+        "initialization error: load library failed: libnvidia-ml.so.1: cannot open shared object file: no such file",
+        "sudo modprobe nvidia",
+    ),
+    GITHUB + "NVIDIA/nvidia-docker/issues/988": (
         "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest "
         "NVIDIA driver is installed and running.",
         "sudo modprobe nvidia",
@@ -133,6 +144,24 @@ def test_the_doctor_says_what_nvidia_smi_says(host: Host, words: str) -> None:
     code, found = host.examined({"GPU": "1"})
     assert (code, found["GPU driver"]["verdict"]) == (2, "FAIL")
     assert (found["GPU driver"]["command"] == "sudo reboot") == ("mismatch" in words)
+
+
+@pytest.mark.parametrize(
+    ("card", "check", "verdict"),
+    [
+        ("550.90.07, 9.0, 80000", "GPU driver", "FAIL"),
+        ("580.95.05, 7.0, 16000", "GPU", "FAIL"),
+        ("580.95.05, 7.5, 2047", "GPU memory", "warn"),
+    ],
+)
+def test_a_card_or_driver_that_will_not_do_is_found(host: Host, card: str, check: str, verdict: str) -> None:
+    stand_in = host.bin / "nvidia-smi"
+    stand_in.write_text(f"#!/bin/sh\necho {card}\n")
+    stand_in.chmod(0o755)
+    _, found = host.examined({"GPU": "1"})
+    assert {name for name in ("GPU driver", "GPU", "GPU memory") if found[name]["verdict"] != "ok"} == {check}
+    assert found[check]["verdict"] == verdict
+    assert found[check]["command"]
 
 
 DOCKER = """#!/bin/bash
