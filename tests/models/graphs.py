@@ -61,8 +61,8 @@ def save(file: Path, layout: str, end: Callable[[torch.Tensor], torch.Tensor] = 
     torch.onnx.export(Net(layout, end).eval(), (example,), str(file), dynamo=False, opset_version=17, **names, **axes)
 
 
-def compared(file: Path, answer: str | None) -> dict[str, Any]:
-    brought = onnx_file.bring(file, file.parent / "labels.txt", SAMPLING, None, NORMALISE, answer)
+def compared(file: Path, activation: str | None) -> dict[str, Any]:
+    brought = onnx_file.bring(file, file.parent / "labels.txt", SAMPLING, None, NORMALISE, activation)
     frames = np.random.default_rng(0).integers(0, 256, (3, FRAMES, SIDE, SIDE, 3), dtype=np.uint8)
     frames[1] //= 4
     expected = brought.graph.answers(frames)
@@ -100,12 +100,12 @@ def refused(work: Path) -> dict[str, str]:
         "no normalisation": (good, labels, SAMPLING, None, "", "softmax"),
         "two means": (good, labels, SAMPLING, None, "mean=0.5/0.5,std=1/1/1", "softmax"),
         "no deviation": (good, labels, SAMPLING, None, "mean=0.5/0.5/0.5,std=0/1/1", "softmax"),
-        "no answer": (good, labels, SAMPLING, None, NORMALISE, None),
+        "no activation": (good, labels, SAMPLING, None, NORMALISE, None),
         "no sampling": (good, labels, "", None, NORMALISE, "softmax"),
         "another clip": (good, labels, SAMPLING + ",clip_length=8", None, NORMALISE, "softmax"),
         "no labels": (good, None, SAMPLING, None, NORMALISE, "softmax"),
         "three labels": (good, work / "three.txt", SAMPLING, None, NORMALISE, "softmax"),
-        "no probabilities": (good, labels, SAMPLING, None, NORMALISE, "probabilities"),
+        "no probabilities": (good, labels, SAMPLING, None, NORMALISE, "none"),
     }
     said = {}
     for name, case in cases.items():

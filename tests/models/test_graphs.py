@@ -41,7 +41,7 @@ def test_what_is_served_of_a_graph_answers_as_onnx_runtime(found: Any, graph: st
         ("no normalisation", "a graph does not say how its pixels are normalised: NORMALISE=mean="),
         ("two means", "NORMALISE: mean has three numbers, red/green/blue, not '0.5/0.5'"),
         ("no deviation", "NORMALISE: a std is more than 0"),
-        ("no answer", "it ends in Mul, which does not say what comes out: ANSWER=softmax|sigmoid|probabilities"),
+        ("no activation", "it ends in Mul, which says nothing of its output: ACTIVATION=softmax|sigmoid|none"),
         ("no sampling", "SAMPLING=stride=N (or mode=uniform, mode=segments),short_side=PIXELS"),
         ("another clip", "SAMPLING: clip_length is the graph's, 4"),
         ("no labels", "NCTHW.onnx has 5 classes: LABELS=file"),
@@ -80,7 +80,7 @@ def test_what_is_wrong_with_a_program_is_named(found: Any, case: str, words: str
 @pytest.mark.usefixtures("found")
 def test_a_program_is_installed_as_a_graph_when_triton_answers_as_onnx_runtime(work: Path, name: str) -> None:
     folder = work / "graphs"
-    given = {"TORCH": folder / "one.pt2", "AS": name, "LABELS": folder / "labels.txt", "ANSWER": "softmax"}
+    given = {"TORCH": folder / "one.pt2", "AS": name, "LABELS": folder / "labels.txt", "ACTIVATION": "softmax"}
     told = {"SAMPLING": "mode=uniform,short_side=36", "NORMALISE": "mean=0.485/0.456/0.406,std=0.229/0.224/0.225"}
     done = make("model", **given, **told)
     assert done.returncode == 0, done.stderr

@@ -65,13 +65,13 @@ def test_labels_may_say_what_they_mean() -> None:
 
 
 def test_a_model_of_several_labels_says_so_and_from_which_score_on_it_answers_each() -> None:
-    said = PARAMETERS | {"answer": "sigmoid", "thresholds": "0.5 0.25 1"}
+    said = PARAMETERS | {"activation": "sigmoid", "thresholds": "0.5 0.25 1"}
     assert read_is_multi_label(said)
     assert not read_is_multi_label(PARAMETERS)
     assert read_thresholds(said, 3) == (0.5, 0.25, 1.0)
     assert read_thresholds(PARAMETERS, 3) is None
-    with pytest.raises(ValueError, match="answer"):
-        read_is_multi_label(PARAMETERS | {"answer": "any"})
+    with pytest.raises(ValueError, match="activation"):
+        read_is_multi_label(PARAMETERS | {"activation": "any"})
     for classes, text in ((2, "0.5 0.25 1"), (2, "0.5 1.5"), (2, "0.5 nan"), (1, ""), (1, "half")):
         with pytest.raises(ValueError, match=r"thresholds|could not convert"):
             read_thresholds({"thresholds": text}, classes)

@@ -87,7 +87,7 @@ def _brought(args: argparse.Namespace, default: Sampling | None) -> Brought:
         from . import onnx_file
 
         return onnx_file.bring(
-            args.onnx, args.labels, args.sampling, default, args.normalise, args.answer, args.thresholds
+            args.onnx, args.labels, args.sampling, default, args.normalise, args.activation, args.thresholds
         )
     if args.folder:
         from . import huggingface
@@ -122,10 +122,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", metavar="NAME", help="one of networks.py")
     parser.add_argument("--from", dest="folder", type=Path, metavar="DIR", help="what Hugging Face's Trainer saved")
-    parser.add_argument("--onnx", type=Path, metavar="FILE", help="a graph, with --normalise and perhaps --answer")
+    parser.add_argument("--onnx", type=Path, metavar="FILE", help="a graph, with --normalise and perhaps --activation")
     parser.add_argument("--normalise", default="", help="none, scale, or mean=r/g/b,std=r/g/b of pixels from 0 to 1")
     parser.add_argument(
-        "--answer", choices=("softmax", "sigmoid", "probabilities"), help="what makes them of its output"
+        "--activation",
+        choices=("softmax", "sigmoid", "none"),
+        help="what makes probabilities of its output; none: it has them",
     )
     parser.add_argument("--models", type=Path, required=True, help="the model repository")
     parser.add_argument("--staged", type=Path, required=True, help="on its disk; a Triton serves DIR/models from there")
@@ -144,9 +146,9 @@ def _arguments() -> argparse.Namespace:
     whole = [word for word, value in (("FROM", args.folder), ("ONNX", args.onnx)) if value is not None]
     if len(whole) > 1 or (whole and (args.name or args.checkpoint)):
         raise CannotBring(f"{whole[0]} has its network and its weights: it stands alone, without NAME and CHECKPOINT")
-    if not args.onnx and (args.normalise or args.answer or args.thresholds):
+    if not args.onnx and (args.normalise or args.activation or args.thresholds):
         raise CannotBring(
-            "NORMALISE, ANSWER and THRESHOLDS are for ONNX: the others say it themselves, a folder in thresholds.txt"
+            "NORMALISE, ACTIVATION, THRESHOLDS are for ONNX: the others say it themselves, a folder in thresholds.txt"
         )
     if not whole and not args.name and not args.checkpoint:
         raise CannotBring(

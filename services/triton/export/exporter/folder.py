@@ -39,7 +39,7 @@ parameters [
   {{ key: "short_side" value {{ string_value: "{s.short_side}" }} }},
   {{ key: "clips" value {{ string_value: "{s.clips}" }} }},
   {{ key: "crops" value {{ string_value: "{s.crops}" }} }},
-  {{ key: "answer" value {{ string_value: "{answer}" }} }}{more}
+  {{ key: "activation" value {{ string_value: "{activation}" }} }}{more}
 ]
 """
 
@@ -64,7 +64,7 @@ def config(name: str, backend: str, kind: str, brought: Brought, more: str) -> s
         max_batch=MAX_BATCH,
         classes=len(brought.labels),
         s=brought.sampling,
-        answer="sigmoid" if brought.is_multi_label else "softmax",
+        activation="sigmoid" if brought.is_multi_label else "softmax",
         description=description.replace("\\", "").replace('"', "'"),
         more=more,
     )
@@ -95,7 +95,7 @@ def installed(models: Path, name: str) -> Installed | None:
         facts = json.loads((folder / EXPORT).read_text())
         labels = (folder / "labels.txt").read_text().splitlines()
         config = (folder / "config.pbtxt").read_text()
-        sampling, is_multi_label = pbtxt.sampling(config), pbtxt.parameter(config, "answer") == "sigmoid"
+        sampling, is_multi_label = pbtxt.sampling(config), pbtxt.parameter(config, "activation") == "sigmoid"
         thresholds = tuple(map(float, (pbtxt.parameter(config, "thresholds") or "").split()))
         versions = [int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdigit()]
         return Installed(max(versions, default=0), labels, sampling, facts, is_multi_label, thresholds)

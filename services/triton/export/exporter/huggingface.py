@@ -23,7 +23,7 @@ from .checkpoint import BadCheckpoint, refuse_misfits
 from .parity import PyTorch
 from .processor import read_json, read_preparation
 from .sampling import changed, changes, named
-from .served import Answer, Served
+from .served import Activation, Served
 from .shards import read_shards
 
 transformers.logging.set_verbosity_error()
@@ -115,7 +115,7 @@ def bring(folder: Path, labels: Path | None, sampling: str, default: Sampling | 
     except Exception as exc:  # whatever a library raises at a file that it did not write
         raise CannotBring(f"config.json: it is no {about.config}: {str(exc).splitlines()[0]}") from exc
     names = _labels(said, config, labels)
-    answer = _answer(config)
+    activation = _activation(config)
     length, side = _input(config, about)
     preparation = read_preparation(folder)
     if preparation.crop != side:
@@ -132,7 +132,7 @@ def bring(folder: Path, labels: Path | None, sampling: str, default: Sampling | 
         "config": config.to_json_string(use_diff=False),
         "mean": preparation.mean,
         "std": preparation.std,
-        "answer": answer,
+        "activation": activation,
         "temperature": _temperature(folder / "calibration.json"),
     }
     weights = work / "weights.safetensors"
@@ -146,8 +146,8 @@ def bring(folder: Path, labels: Path | None, sampling: str, default: Sampling | 
         cut,
         weights,
         folder.name,
-        answer == "sigmoid",
-        _thresholds(folder, answer, names),
+        activation == "sigmoid",
+        _thresholds(folder, activation, names),
     )
 
 
@@ -172,7 +172,7 @@ def read_kept(weights: Path) -> Served:
 def _served(network: Any, facts: dict[str, Any]) -> Served:
     logits = _Logits(network, CLASSES[facts["model_type"]].argument)
     mean, std, temperature = facts["mean"], facts["std"], facts["temperature"]
-    return Served(logits, mean, std, "NTCHW", facts["answer"], temperature).eval()
+    return Served(logits, mean, std, "NTCHW", facts["activation"], temperature).eval()
 
 
 def _class(said: dict[str, Any]) -> Class:
@@ -199,18 +199,18 @@ def _labels(said: dict[str, Any], config: Any, path: Path | None) -> list[str]:
     return labels
 
 
-def _answer(config: Any) -> Answer:
+def _activation(config: Any) -> Activation:
     if config.problem_type == "regression" or config.num_labels < 2:
         raise CannotBring("config.json: it is a regression (problem_type, or a single label), and answers no labels")
     return "sigmoid" if config.problem_type == "multi_label_classification" else "softmax"
 
 
-def _thresholds(folder: Path, answer: Answer, labels: list[str]) -> tuple[float, ...]:
+def _thresholds(folder: Path, activation: Activation, labels: list[str]) -> tuple[float, ...]:
     """From which score on each label is answered: found after the training, where it was sought."""
     file = folder / "thresholds.txt"
     if not file.is_file():
         return ()
-    if answer != "sigmoid":
+    if activation != "sigmoid":
         raise CannotBring(
             f"{file.name}: of a softmax one label is answered, and needs no threshold; "
             "config.json would say problem_type multi_label_classification"

@@ -1,4 +1,4 @@
-"""NORMALISE and ANSWER: what a graph that says nothing of itself wants to see, and what its output is."""
+"""NORMALISE: what a graph that says nothing of itself wants to see."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A graph of one's own, ONNX=file: whatever trained it, it becomes uint8 in and probabilities out, and is compared with
 ONNX Runtime's answers to the graph as it came.
 
-A graph says its shapes and nothing else: NORMALISE and SAMPLING are told, and ANSWER unless it ends in a softmax or
+A graph says its shapes and nothing else: NORMALISE and SAMPLING are told, and ACTIVATION unless it ends in a softmax or
 sigmoid.
 """
 
@@ -23,8 +23,8 @@ from .parity import NoParity
 from .sampling import changed, changes, named
 
 _AXES = {"NCTHW": (0, 4, 1, 2, 3), "NTCHW": (0, 1, 4, 2, 3), "NTHWC": (0, 1, 2, 3, 4)}
-_ENDS = {"Softmax": "probabilities", "Sigmoid": "probabilities"}
-ANSWERS = ("softmax", "sigmoid", "probabilities")
+_ENDS = ("Softmax", "Sigmoid")
+ACTIVATIONS = ("softmax", "sigmoid", "none")
 _INNER = "network/"  # before each name of the graph that came, so that none is one of ours
 
 
@@ -38,7 +38,7 @@ class OnnxFile:
     views: int | None
     classes: int
     normalisation: Normalisation
-    answer: str
+    activation: str
     library: str = "ONNX Runtime"
 
     def answers(self, frames: np.ndarray) -> np.ndarray:
@@ -58,11 +58,11 @@ class OnnxFile:
             raise NoParity(f"ONNX Runtime cannot run this graph: {str(exc).splitlines()[0]}") from exc
         if not np.isfinite(output).all():
             raise NoParity("ONNX Runtime's answers are no numbers (NaN or infinite)")
-        if self.answer == "probabilities" and (output.min() < -1e-4 or output.max() > 1 + 1e-4):
+        if self.activation == "none" and (output.min() < -1e-4 or output.max() > 1 + 1e-4):
             raise NoParity(
-                f"its output is no probabilities, from {output.min():.2f} to {output.max():.2f}: ANSWER=softmax?"
+                f"its output is no probabilities, from {output.min():.2f} to {output.max():.2f}: ACTIVATION=softmax?"
             )
-        match self.answer:
+        match self.activation:
             case "softmax":
                 raised = np.exp(output - output.max(1, keepdims=True))
                 output = raised / raised.sum(1, keepdims=True)
@@ -86,7 +86,7 @@ class OnnxFile:
             helper.make_node("Div", ["centred", "std"], ["pixels"]),
             helper.make_node("Transpose", ["pixels"], [source], perm=_AXES[self.layout]),
         ]
-        last = {"softmax": "Softmax", "sigmoid": "Sigmoid", "probabilities": "Identity"}[self.answer]
+        last = {"softmax": "Softmax", "sigmoid": "Sigmoid", "none": "Identity"}[self.activation]
         options: dict[str, Any] = {"axis": 1} if last == "Softmax" else {}
         behind = helper.make_node(last, [sink], ["probabilities"], **options)
         for name, values in zip(("mean", "std"), self._colours(), strict=True):
@@ -105,7 +105,7 @@ def bring(
     sampling: str,
     default: Sampling | None,
     normalise: str,
-    answer: str | None,
+    activation: str | None,
     thresholds: Path | None = None,
 ) -> Brought:
     """A file that is one graph. `default` is the sampling that the repository's model of this name has.
@@ -122,10 +122,10 @@ def bring(
     if len(names) != classes:
         raise CannotBring(f"LABELS={labels.name}: {len(names)} labels for {classes} classes")
     cut = _sampling(sampling, default, length, side)
-    comes_out, is_multi_label = _answer(model, answer)
+    activation, is_multi_label = _activation(model, activation)
     if thresholds and not is_multi_label:
         raise CannotBring(f"THRESHOLDS={thresholds.name}: of a softmax one label is answered, and needs no threshold")
-    graph = OnnxFile(file, layout, (length, side), views, classes, read_normalisation(normalise), comes_out)
+    graph = OnnxFile(file, layout, (length, side), views, classes, read_normalisation(normalise), activation)
     least = read_thresholds(thresholds, classes) if thresholds else ()
     return Brought("onnx", graph, names, cut, file, file.name, is_multi_label, least)
 
@@ -177,14 +177,14 @@ def _classes(name: str, model: Any) -> int:
     return int(shape[1])
 
 
-def _answer(model: Any, told: str | None) -> tuple[str, bool]:
-    """(what comes out, whether it is of any number of labels)."""
+def _activation(model: Any, told: str | None) -> tuple[str, bool]:
+    """(what makes probabilities of the output, whether they are of any number of labels)."""
     end = next((node.op_type for node in model.graph.node if model.graph.output[0].name in node.output), "")
     if told is None and end not in _ENDS:
         raise CannotBring(
-            f"it ends in {end or 'no operation'}, which does not say what comes out: ANSWER={'|'.join(ANSWERS)}"
+            f"it ends in {end or 'no operation'}, which says nothing of its output: ACTIVATION={'|'.join(ACTIVATIONS)}"
         )
-    return told or _ENDS[end], told == "sigmoid" or (told != "softmax" and end == "Sigmoid")
+    return told or "none", told == "sigmoid" or (told != "softmax" and end == "Sigmoid")
 
 
 def _sampling(text: str, there: Sampling | None, length: int, side: int) -> Sampling:

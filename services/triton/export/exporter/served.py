@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 Layout = Literal["NCTHW", "NTCHW"]
-Answer = Literal["probabilities", "softmax", "sigmoid"]
-"""What makes probabilities of the output: nothing, softmax (a video has one class), sigmoid (any number of them)."""
+Activation = Literal["none", "softmax", "sigmoid"]
+"""Makes probabilities of the output: softmax (a video has one class), sigmoid (any number), none (it has them)."""
 
 
 class Served(nn.Module):
@@ -26,12 +26,12 @@ class Served(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         layout: Layout,
-        answer: Answer,
+        activation: Activation,
         temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = network
-        self.answer = answer
+        self.activation = activation
         self.temperature = temperature
         self.axes = {"NCTHW": (0, 4, 1, 2, 3), "NTCHW": (0, 1, 4, 2, 3)}[layout]
         shape = (1, 3, 1, 1, 1) if layout == "NCTHW" else (1, 1, 3, 1, 1)
@@ -41,7 +41,7 @@ class Served(nn.Module):
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         pixels = (frames.permute(self.axes).to(torch.float32) - self.mean) / self.std
         output: torch.Tensor = self.network(pixels)
-        match self.answer:
+        match self.activation:
             case "softmax":
                 return torch.softmax(output / self.temperature, dim=1)
             case "sigmoid":

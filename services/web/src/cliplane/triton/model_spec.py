@@ -19,7 +19,7 @@ _WORDS = {
     "fit": ("short_side", "square"),
     "mode": ("stride", "uniform", "segments"),
     "pixels": ("square", "stored"),
-    "answer": ("softmax", "sigmoid"),
+    "activation": ("softmax", "sigmoid"),
 }
 """The parameters that are one of a few words; the first is the default."""
 
@@ -47,7 +47,7 @@ class ModelSpec:
     sampling: Sampling
     labels: tuple[str, ...]
     label_descriptions: Mapping[str, str]  # by label; parameter `description.LABEL`
-    is_multi_label: bool = False  # each label has a probability of its own; parameter `answer`
+    is_multi_label: bool = False  # each label has a probability of its own; parameter `activation`
     thresholds: tuple[float, ...] | None = None  # by class index: the score from which on a label is answered
     measured: Measured | None = None  # parameters `measured_…`
 
@@ -87,9 +87,9 @@ def read_is_multi_label(parameters: Mapping[str, str]) -> bool:
     """Whether a video may have any number of the labels.
 
     Raises:
-        ValueError: `answer` is none of its words.
+        ValueError: `activation` is none of its words.
     """
-    return _word(parameters, "answer") == "sigmoid"
+    return _word(parameters, "activation") == "sigmoid"
 
 
 def read_thresholds(parameters: Mapping[str, str], classes: int) -> tuple[float, ...] | None:
