@@ -104,7 +104,14 @@ class ImpatientLane:
 
     def request(self, number: int) -> str:
         rng = random.Random(f"{SEED}-{number}")
-        job = Job(str(self._path), None, "mp4", "camera_motion", rng.choice([AUTO, 10, 20]), 1, str(number), 0.0)
+        job = Job(
+            path=str(self._path),
+            container="mp4",
+            model="camera_motion",
+            request_id=str(number),
+            views=rng.choice([AUTO, 10, 20]),
+            top=1,
+        )
         is_late = rng.random() < 0.3
         infer_timeout_s = rng.uniform(0.001, 0.03) if is_late else self._settings.infer_timeout_s
         self._lane.settings = dataclasses.replace(self._settings, infer_timeout_s=infer_timeout_s)

@@ -34,7 +34,8 @@ def triton() -> Iterator[Triton]:
 
 
 def classify(lane: Lane, path: Path, **more: object) -> dict[str, object]:
-    job = Job(str(path), None, sniff(path.read_bytes()[:HEAD_BYTES]), "camera_motion", None, 9, "test", 0.0)
+    container = sniff(path.read_bytes()[:HEAD_BYTES])
+    job = Job(path=str(path), container=container, model="camera_motion", request_id="test", top=9)
     *_, last = classify_with(lane, dataclasses.replace(job, **more))  # type: ignore[arg-type]
     assert last.name == "result"
     return last.data

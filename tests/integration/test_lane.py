@@ -41,7 +41,7 @@ def lane() -> Iterator[Lane]:
 
 
 def job(path: Path) -> Job:
-    return Job(str(path), None, "mp4", "camera_motion", None, 1, "hang", 0.0)
+    return Job(path=str(path), container="mp4", model="camera_motion", request_id="hang", top=1)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import structlog
 
 from cliplane import metrics
 from cliplane.errors import ClientGone, CliplaneError
-from cliplane.lane.run import Event, Request
+from cliplane.lane.requests import Request
+from cliplane.lane.run import Event
 
 log = structlog.get_logger()
 

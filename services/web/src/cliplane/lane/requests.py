@@ -1,4 +1,4 @@
-"""What is asked of a video: the request of `classification.py` and `comparison.py`, as a value."""
+"""What is asked of a video, as values: what every request has, and that of `classification.py` and `comparison.py`."""
 
 from __future__ import annotations
 
@@ -13,24 +13,16 @@ from cliplane.intake.spool import open_upload
 AUTO: Literal["auto"] = "auto"
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One request.
-
-    `path`: the file's, as `open_file` takes it. `span`: where in the file the video lies, None for all of it. `views`:
-    None for the model's own number, `AUTO` for as many as it takes. `min_score`: what an answered label must reach;
-    None: the model's own thresholds, where it has some. `top`: None for all of those, or five where nothing has to be
-    reached. `model`: a name, or several with commas between.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """`path`: the file's, as `open_file` takes it. `span`: where in the file the video lies, None for all of it."""
 
     path: str
-    span: Span | None
     container: str
     model: str
-    views: int | Literal["auto"] | None
-    top: int | None
     request_id: str
-    spool_ms: float
+    span: Span | None = None
+    spool_ms: float = 0.0
     client: int | None = None
     """The client's connection, a file descriptor: readable when the client has left; None where none is known."""
     began: float = field(default_factory=time.monotonic)
@@ -39,6 +31,17 @@ class Job:
     """May raise, as the file may have gone since it was looked at."""
     key: str = ""
     """The name of the request's key, for the count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Request):
+    """`views`: None for the model's own number, `AUTO` for as many as it takes. `min_score`: what an answered label
+    must reach; None: the model's own thresholds, where it has some. `top`: None for all of those, or five where nothing
+    has to be reached. `model`: a name, or several with commas between.
+    """
+
+    views: int | Literal["auto"] | None = None
+    top: int | None = None
     min_score: float | None = None
 
     @property

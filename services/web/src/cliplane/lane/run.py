@@ -16,14 +16,14 @@ import selectors
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from cliplane.decoder import wire
-from cliplane.decoder.media import Span
 from cliplane.errors import ClientGone, CliplaneError, DecoderCrashed, DecodeTimeout, InferTimeout, RegionLost
 from cliplane.lane.lane import Lane
+from cliplane.lane.requests import Request
 from cliplane.lane.steps import NO_STEP, Step
 from cliplane.policy.schedule import Call
 from cliplane.triton.model_spec import ModelSpec
@@ -35,27 +35,6 @@ class Event(NamedTuple):
 
     name: str
     data: dict[str, Any]
-
-
-class Request(Protocol):
-    """What any request has: see `requests.Job`."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def open_file(self) -> Callable[[str], BinaryIO]: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def span(self) -> Span | None: ...
-    @property
-    def request_id(self) -> str: ...
-    @property
-    def client(self) -> int | None: ...
-    @property
-    def began(self) -> float: ...
 
 
 class Order(Protocol):

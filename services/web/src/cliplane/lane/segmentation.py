@@ -9,21 +9,19 @@ A request has no time limit of its own: it ends when it has made no progress for
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import structs, to_builtins
 
 from cliplane.decoder import wire
-from cliplane.decoder.media import Span
 from cliplane.errors import BadQuery, OverLimit
-from cliplane.intake.spool import open_upload
 from cliplane.lane import long_requests
 from cliplane.lane.lane import Lane
+from cliplane.lane.requests import Request
 from cliplane.lane.run import Event, Run
 from cliplane.policy.averaging import top_predictions
 from cliplane.policy.ring import Ring, max_overlap
@@ -47,29 +45,17 @@ WINDOW_LABELS = 3
 """Best labels in a window's event."""
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentsJob:
-    """One request; `requests.Job` says what its first fields are.
-
-    `stride_s`: from a window's start to the next one's. `window_s`: a window's length, for models that spread a clip
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentsJob(Request):
+    """`stride_s`: from a window's start to the next one's. `window_s`: a window's length, for models that spread a clip
     over a whole video, and None for all others. `threshold`, `min_s`: see `segments.py`; no threshold: the model's own,
     label by label, where it has some, else `THRESHOLD`.
     """
 
-    path: str
-    span: Span | None
-    container: str
-    model: str
     stride_s: float
     window_s: float | None
     threshold: float | None
     min_s: float
-    request_id: str
-    spool_ms: float
-    client: int | None = None
-    began: float = field(default_factory=time.monotonic)
-    open_file: Callable[[str], BinaryIO] = open_upload
-    key: str = ""
 
 
 def segment(lane: Lane, job: SegmentsJob) -> Generator[Event]:
