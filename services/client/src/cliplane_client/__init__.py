@@ -23,11 +23,11 @@ from cliplane_client.errors import (
 from cliplane_client.jobs import Job, Jobs, Later
 from cliplane_client.responses import Event
 from cliplane_client.results import (
-    Answer,
-    Compared,
+    Comparison,
     FileWarning,
     Health,
     Model,
+    ModelResult,
     Orientation,
     Prediction,
     Result,
@@ -39,13 +39,12 @@ from cliplane_client.segments import Segment, Segments, Window
 from cliplane_client.shrinking import Shrinking, shrink
 
 __all__ = [
-    "Answer",
     "AsyncClient",
     "Busy",
     "CannotConnect",
     "Client",
     "ClientError",
-    "Compared",
+    "Comparison",
     "Digest",
     "Event",
     "Failed",
@@ -59,6 +58,7 @@ __all__ = [
     "Jobs",
     "Later",
     "Model",
+    "ModelResult",
     "NoAnswer",
     "NotReady",
     "Orientation",

@@ -134,10 +134,10 @@ class Client(_Shared):
         """The same, step by step, while it happens. `sent` is told how many bytes are on their way so far."""
         return self._stream(_kind(asked), query_of(asked), source, sent)
 
-    def compare(self, source: Source, **asked: Unpack[Asked]) -> results.Compared:
+    def compare(self, source: Source, **asked: Unpack[Asked]) -> results.Comparison:
         """Several models' labels of a video that is sent and decoded once. Raises as `classify`."""
         (last,) = deque(self._stream(COMPARE, query_of(asked), source, lambda _: None), maxlen=1)
-        return results.compared(last.data)
+        return results.comparison(last.data)
 
     def segments(self, source: Source, **windows: Unpack[Windows]) -> Segments:
         """From when to when labels hold in a video, however long: a path, or its bytes. Raises as `classify`.
@@ -285,13 +285,13 @@ class AsyncClient(_Shared):
         async for event in self._stream(_kind(asked), query_of(asked), source):
             yield event
 
-    async def compare(self, source: Source, **asked: Unpack[Asked]) -> results.Compared:
+    async def compare(self, source: Source, **asked: Unpack[Asked]) -> results.Comparison:
         """As `Client.compare`."""
         last: Event | None = None
         async for event in self._stream(COMPARE, query_of(asked), source):
             last = event
         assert last is not None
-        return results.compared(last.data)
+        return results.comparison(last.data)
 
     async def segments(self, source: Source, **windows: Unpack[Windows]) -> Segments:
         """As `Client.segments`."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from cliplane_client.errors import CannotConnect, InvalidResponse, NoAnswer, Problem, problem
-from cliplane_client.results import Compared, FileWarning, Result, Video, View, convert, decoded
+from cliplane_client.results import Comparison, FileWarning, Result, Video, View, convert, decoded
 from cliplane_client.segments import Segment, Segments, Window
 from cliplane_client.text import clean
 
@@ -35,7 +35,7 @@ class Kind(NamedTuple):
 
 _ALWAYS: dict[str, type] = {"video": Video, "warning": FileWarning}
 CLASSIFY = Kind("/v1/classify", {**_ALWAYS, "view": View, "result": Result}, MAX_RESPONSE_BYTES, is_long=False)
-COMPARE = CLASSIFY._replace(types={**CLASSIFY.types, "result": Compared})
+COMPARE = CLASSIFY._replace(types={**CLASSIFY.types, "result": Comparison})
 SEGMENTS = Kind(
     "/v1/segments",
     {**_ALWAYS, "window": Window, "segment": Segment, "result": Segments},

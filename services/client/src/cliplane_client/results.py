@@ -78,23 +78,29 @@ class Timing(TypedDict):
     total: float
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Labels of a video, best first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoResult:
+    """What every result of a video has; `json` is the whole of it, as the server wrote it."""
 
     request_id: str
-    model: str
-    version: str
-    predictions: Predictions
-    views: tuple[View, ...]
     video: Video
     timing_ms: Timing
     warnings: tuple[FileWarning, ...] = ()
     json: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result(VideoResult):
+    """Labels of a video, best first."""
+
+    model: str
+    version: str
+    predictions: Predictions
+    views: tuple[View, ...]
+
+
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ModelResult:
     """One model's of several."""
 
     model: str
@@ -103,16 +109,11 @@ class Answer:
     views: tuple[View, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Several models' answers to one video, in the order in which they were asked for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison(VideoResult):
+    """Several models' results of one video, in the order in which they were asked for."""
 
-    request_id: str
-    answers: tuple[Answer, ...]
-    video: Video
-    timing_ms: Timing
-    warnings: tuple[FileWarning, ...] = ()
-    json: dict[str, Any] = field(default_factory=dict)
+    answers: tuple[ModelResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ def _ordinal(number: int) -> str:
 
 
 def decoded(document: bytes) -> dict[str, Any]:
-    """The JSON object of an answer.
+    """The JSON object of a response.
 
     Raises:
         InvalidResponse: it is none.
@@ -223,13 +224,13 @@ def convert[T](body: dict[str, Any], kind: type[T]) -> T:
 
 
 def result(body: dict[str, Any]) -> Result:
-    """The answer to a video, from its JSON; see `convert`."""
+    """The result of a video, from its JSON; see `convert`."""
     return replace(convert(body, Result), json=body)
 
 
-def compared(body: dict[str, Any]) -> Compared:
-    """Several models' answers, from their JSON; see `convert`."""
-    return replace(convert(body, Compared), json=body)
+def comparison(body: dict[str, Any]) -> Comparison:
+    """Several models' results, from their JSON; see `convert`."""
+    return replace(convert(body, Comparison), json=body)
 
 
 def models(body: dict[str, Any]) -> list[Model]:

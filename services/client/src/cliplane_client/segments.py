@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
-from cliplane_client.results import FileWarning, Predictions, Timing, Video, convert
+from cliplane_client.results import Predictions, VideoResult, convert
 
 
 class Windows(TypedDict, total=False):
@@ -42,24 +42,19 @@ class Segment:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Segments:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segments(VideoResult):
     """The segments of a video, by start; `windows` is how many there were."""
 
-    request_id: str
     model: str
     version: str
     stride_s: float
     windows: int
     segments: tuple[Segment, ...]
-    video: Video
-    timing_ms: Timing
-    warnings: tuple[FileWarning, ...] = ()
-    json: dict[str, Any] = field(default_factory=dict)
 
 
 def segments_of(body: dict[str, Any]) -> Segments:
-    """The answer to a video, from its JSON; see `results.convert`."""
+    """The result of a video, from its JSON; see `results.convert`."""
     return replace(convert(body, Segments), json=body)
 
 
