@@ -7,31 +7,30 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 import select
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Mapping
 from itertools import chain
-from typing import Annotated, Any, BinaryIO, Literal, NamedTuple
+from typing import Annotated, Any, BinaryIO, NamedTuple
 
 import msgspec
 from flask import Blueprint, Request, Response, current_app, g, jsonify, request
 from werkzeug.datastructures import Headers
 
 from cliplane.decoder.media import HEAD_BYTES, Span, sniff
-from cliplane.errors import BadBody, BadQuery, ClientGone, EncodedBody, UnknownDigest, UnknownModel
-from cliplane.http import problems
+from cliplane.errors import BadBody, BadQuery, ClientGone, EncodedBody, UnknownDigest
+from cliplane.http import parameters, problems
 from cliplane.intake.forms import read_form
 from cliplane.intake.media_root import open_media
 from cliplane.intake.spool import open_upload
 from cliplane.lane import journal
 from cliplane.lane.classification import classify as classify_with
-from cliplane.lane.comparison import MAX_MODELS, compare
+from cliplane.lane.comparison import compare
 from cliplane.lane.lane import Lane
-from cliplane.lane.requests import AUTO, Job
+from cliplane.lane.requests import Job
 from cliplane.lane.run import Event
-from cliplane.lane.segmentation import MAX_S, MIN_S, STRIDE_S, SegmentsJob, segment
+from cliplane.lane.segmentation import SegmentsJob, segment
 from cliplane.settings import Settings
 
 blueprint = Blueprint("classify", __name__)
@@ -42,15 +41,7 @@ LATER = ("priority", "webhook")
 MAX_JSON_BYTES = 32 * 1024
 """A path of the most bytes, each of them escaped."""
 
-_MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_NUMBER = re.compile(r"-?([0-9]{1,32}(\.[0-9]{0,32})?|\.[0-9]{1,32})([eE][+-]?[0-9]{1,3})?", re.ASCII)
-"""As JSON has it; `float` alone takes more."""
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip (RFC 1952), zstd (RFC 8878)
-
-
-CLASSIFY_FIELDS = ("model", "views", "top", "min_score")
-SEGMENTS_FIELDS = ("model", "stride_s", "window_s", "threshold", "min_s")
-"""Parameters of the query, or fields of a form."""
 
 
 @blueprint.post("/v1/classify")
@@ -115,14 +106,14 @@ def read_job(upload: Request, settings: Settings, began: float) -> Job:
         ClientGone: the client has left while its request waited for a lane.
     """
     client = _client(upload)
-    body, chosen = _read(upload, settings, CLASSIFY_FIELDS, _choices)
+    body, chosen = _read(upload, settings, parameters.CLASSIFY_FIELDS, parameters.choices)
     return Job(**chosen._asdict(), **_shared(upload, body), client=client, began=began)
 
 
 def read_segments_job(upload: Request, settings: Settings, began: float) -> SegmentsJob:
     """As `read_job`, and raises as it does."""
     client = _client(upload)
-    body, chosen = _read(upload, settings, SEGMENTS_FIELDS, _segments_choices)
+    body, chosen = _read(upload, settings, parameters.SEGMENTS_FIELDS, parameters.segments_choices)
     return SegmentsJob(**chosen._asdict(), **_shared(upload, body), client=client, began=began)
 
 
@@ -184,75 +175,8 @@ def _client(upload: Request) -> int | None:
     return int(connection.fileno())
 
 
-class _Choices(NamedTuple):
-    """Of a query or a form, as `Job` has them."""
-
-    model: str
-    views: int | Literal["auto"] | None
-    top: int | None
-    min_score: float | None
-
-
-def _choices(asked: Mapping[str, str], settings: Settings) -> _Choices:
-    model = _models(asked, settings)
-    views = AUTO if asked.get("views") == AUTO else _whole_number(asked, "views", settings.max_views)
-    return _Choices(model, views, _whole_number(asked, "top", 1000), _number(asked, "min_score", 0, 1))
-
-
-class _SegmentsChoices(NamedTuple):
-    """The same of `SegmentsJob`."""
-
-    model: str
-    stride_s: float
-    window_s: float | None
-    threshold: float | None
-    min_s: float
-
-
-def _segments_choices(asked: Mapping[str, str], settings: Settings) -> _SegmentsChoices:
-    return _SegmentsChoices(
-        _model(asked, settings),
-        _number(asked, "stride_s", 0.01, MAX_S) or STRIDE_S,
-        _number(asked, "window_s", 0.01, MAX_S),
-        _number(asked, "threshold", 0.01, 1),
-        _number(asked, "min_s", 0, MAX_S) or MIN_S,
-    )
-
-
-def _models(asked: Mapping[str, str], settings: Settings) -> str:
-    names = asked.get("model", settings.default_model).split(",")
-    if len(names) > MAX_MODELS:
-        raise BadQuery(f"model: at most {MAX_MODELS} of them")
-    return ",".join(_model({"model": name}, settings) for name in names)
-
-
-def _model(asked: Mapping[str, str], settings: Settings) -> str:
-    model = asked.get("model", settings.default_model)
-    if not _MODEL_NAME.fullmatch(model):
-        raise UnknownModel("a model's name is letters, digits, _ . and -")
-    return model
-
-
 def _spool_ms(upload: Request) -> float:
     return float(upload.headers.get("X-Spool-Seconds", 0)) * 1000
-
-
-def _whole_number(asked: Mapping[str, str], name: str, max_value: int) -> int | None:
-    text = asked.get(name)
-    if text is None:
-        return None
-    if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or not 1 <= int(text) <= max_value:
-        raise BadQuery(f"{name}: a whole number from 1 to {max_value}{' or auto' if name == 'views' else ''}")
-    return int(text)
-
-
-def _number(asked: Mapping[str, str], name: str, min_value: float, max_value: float) -> float | None:
-    text = asked.get(name)
-    if text is None:
-        return None
-    if not _NUMBER.fullmatch(text) or not min_value <= float(text) <= max_value:
-        raise BadQuery(f"{name}: a number from {min_value:g} to {max_value:g}, such as 0.25")
-    return float(text)
 
 
 _NAMES = 'a JSON body is {"path": "a video beneath MEDIA_ROOT"} or {"sha256": "a video that was a job"}'

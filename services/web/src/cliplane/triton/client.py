@@ -1,5 +1,4 @@
-"""The gRPC adapter to Triton: a model's spec, regions, inference. With `triton_responses` the only module that knows
-tritonclient.
+"""The gRPC adapter to Triton: a model's spec, regions, inference.
 
 Makes its client when it is made itself: in the worker, after the fork, never before it.
 """
@@ -10,11 +9,11 @@ import contextlib
 import queue
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
 from tritonclient import grpc as triton_grpc
-from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 from cliplane.errors import (
@@ -26,14 +25,8 @@ from cliplane.errors import (
     TritonUnavailable,
     UnknownModel,
 )
-from cliplane.triton.model_spec import (
-    ModelSpec,
-    read_is_multi_label,
-    read_label_descriptions,
-    read_measured,
-    read_sampling,
-    read_thresholds,
-)
+from cliplane.triton.model_config import read_spec
+from cliplane.triton.model_spec import ModelSpec
 from cliplane.triton.region import TRITON_MARKER, Region
 from cliplane.triton.responses import UNREACHABLE, Probabilities, grpc_code, inferred, output_of, translate, translated
 from cliplane.triton.under_way import CallsUnderWay
@@ -136,7 +129,8 @@ class Triton:
             version = max(metadata.versions, key=int)
             seen = version + config.SerializeToString(deterministic=True).hex()
             if spec is None or seen != fingerprint:
-                spec = self._read_spec(name, version, config)
+                spec = read_spec(name, version, config)
+                spec = replace(spec, labels=self._labels(name, config.input[0], config.output[0]))
         except InferenceServerException as exc:
             error = translated(exc)
             if isinstance(error, UnknownModel):
@@ -158,35 +152,10 @@ class Triton:
         except InferenceServerException as exc:
             translate(exc)
 
-    def _read_spec(self, name: str, version: str, config: model_config_pb2.ModelConfig) -> ModelSpec:
-        parameters = {key: value.string_value for key, value in config.parameters.items()}
-        try:
-            if config.input[0].data_type != model_config_pb2.TYPE_UINT8:
-                raise ValueError("its input is not UINT8 (T, H, W, 3)")
-            sampling = read_sampling(parameters, config.input[0].dims)
-            (class_count,) = config.output[0].dims
-            measured = read_measured(parameters)
-            is_multi_label, thresholds = read_is_multi_label(parameters), read_thresholds(parameters, class_count)
-        except (KeyError, ValueError, IndexError) as exc:
-            raise NotAVideoModel(f"model {name!r}: {exc}") from exc
-        return ModelSpec(
-            name=name,
-            version=version,
-            description=parameters.get("description", ""),
-            input_name=config.input[0].name,
-            output_name=config.output[0].name,
-            max_batch_size=max(config.max_batch_size, 1),
-            sampling=sampling,
-            labels=self._labels(name, config.input[0], config.output[0], class_count),
-            label_descriptions=read_label_descriptions(parameters),
-            is_multi_label=is_multi_label,
-            thresholds=thresholds,
-            measured=measured,
-        )
-
-    def _labels(self, name: str, input_: Any, output: Any, class_count: int) -> tuple[str, ...]:
+    def _labels(self, name: str, input_: Any, output: Any) -> tuple[str, ...]:
         """The labels by class index, from Triton's classification extension: it alone reads `labels.txt`, and it
         answers an inference with "score:index:label", the best first. So one view of zeros is classified."""
+        (class_count,) = output.dims
         frames = triton_grpc.InferInput(input_.name, [1, *input_.dims], "UINT8")
         frames.set_data_from_numpy(np.zeros((1, *input_.dims), np.uint8))
         wanted = triton_grpc.InferRequestedOutput(output.name, class_count=class_count)
