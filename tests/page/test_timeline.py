@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests import media
 from tests.page import test_page
@@ -12,22 +13,31 @@ from tests.page import test_page
 browser, page, clip = test_page.browser, test_page.page, test_page.clip
 
 
+def two_moves(folder: Path, *, frames: int) -> Path:
+    """A video of so many frames of one movement, and as many of another."""
+    path = folder / "two moves.mp4"
+    both = itertools.chain(*(media.moving_camera(label, frames=frames) for label in ("pan_left", "zoom_in")))
+    path.write_bytes(media.encode(both, options={"preset": "ultrafast"}))
+    return path
+
+
+def place_on_the_line(page: Page, block: Locator) -> float:
+    """Where it begins: 0 at the beginning of the video, 1 at its end."""
+    line, box = page.locator(".timeline").bounding_box(), block.bounding_box()
+    assert line
+    assert box
+    return (box["x"] - line["x"]) / line["width"]
+
+
 def test_a_block_stands_where_its_view_is_in_the_video_and_the_playhead_follows(page: Page, tmp_path: Path) -> None:
-    frames = [*media.moving_camera("pan_left", frames=100), *media.moving_camera("zoom_in", frames=100)]
-    path = tmp_path / "two moves.mp4"
-    path.write_bytes(media.encode(iter(frames), options={"preset": "ultrafast"}))
     page.select_option("#views", "4")
-    page.set_input_files("#files", path)
+    page.set_input_files("#files", two_moves(tmp_path, frames=100))
     page.get_by_role("button", name="Classify").click()
     expect(page.locator(".result")).to_be_visible()
     blocks = page.locator(".timeline button")
     expect(blocks).to_have_text(["pan_left", "pan_left", "zoom_in", "zoom_in"])
     assert len(set(blocks.evaluate_all("all => all.map(one => one.style.background)"))) == 2
-    line = page.locator(".timeline").bounding_box()
-    third = blocks.nth(2).bounding_box()
-    assert line
-    assert third
-    assert abs((third["x"] - line["x"]) / line["width"] - 0.5) < 0.03  # the moves change in the middle
+    assert abs(place_on_the_line(page, blocks.nth(2)) - 0.5) < 0.03  # the moves change in the middle
     blocks.nth(2).click()
     page.wait_for_function("() => document.querySelector('video').currentTime > 3")
     page.wait_for_function("() => parseFloat(document.querySelector('.playhead').style.left) > 40")
@@ -68,19 +78,13 @@ def test_where_no_label_reaches_its_score_the_card_says_so(page: Page, clip: Pat
 
 
 def test_a_long_video_has_a_row_a_label_and_choosing_a_segment_goes_there(page: Page, tmp_path: Path) -> None:
-    frames = [*media.moving_camera("pan_left", frames=150), *media.moving_camera("zoom_in", frames=150)]
-    path = tmp_path / "two moves.mp4"
-    path.write_bytes(media.encode(iter(frames), options={"preset": "ultrafast"}))
     page.select_option("#views", "segments")
-    page.set_input_files("#files", path)
+    page.set_input_files("#files", two_moves(tmp_path, frames=150))
     page.get_by_role("button", name="Classify").click()
     expect(page.locator(".result")).to_be_visible()
     expect(page.locator(".status")).to_contain_text("segments in 11 windows")
     later = page.locator(".segments button").filter(has_text="zoom_in").last
-    row, line = later.bounding_box(), page.locator(".timeline").bounding_box()
-    assert row
-    assert line
-    assert abs((row["x"] - line["x"]) / line["width"] - 0.5) < 0.15
+    assert abs(place_on_the_line(page, later) - 0.5) < 0.15
     later.click()
     page.wait_for_function("() => document.querySelector('video').currentTime > 4")
     page.get_by_text("Segment by segment").click()
