@@ -13,7 +13,7 @@ from cliplane_client import asked, segments
 from cliplane_client.bodies import Source
 from cliplane_client.errors import InvalidResponse, Problem, UnknownJob, problem
 from cliplane_client.responses import CLASSIFY, SEGMENTS
-from cliplane_client.results import Compared, Result, compared, convert, result
+from cliplane_client.results import Comparison, Result, comparison, convert, result
 
 if TYPE_CHECKING:
     from cliplane_client.client import Client
@@ -66,7 +66,7 @@ class Job:
     def has_ended(self) -> bool:
         return self.state in ("done", "failed")
 
-    def answer(self) -> Result | Compared | segments.Segments:
+    def answer(self) -> Result | Comparison | segments.Segments:
         """What the request would have answered.
 
         Raises:
@@ -79,7 +79,7 @@ class Job:
             raise InvalidResponse("the job has no result")
         if self.operation == "segments":
             return segments.segments_of(told)
-        return compared(told) if "answers" in told else result(told)
+        return comparison(told) if "answers" in told else result(told)
 
     def problem(self) -> Problem:
         """Why it failed."""

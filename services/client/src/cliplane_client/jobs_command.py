@@ -19,7 +19,7 @@ from cliplane_client.client import Client
 from cliplane_client.display import complain, console, progress_bars
 from cliplane_client.errors import ClientError, UnknownDigest
 from cliplane_client.jobs import Job, Later
-from cliplane_client.results import Compared, Result
+from cliplane_client.results import Comparison, Result
 from cliplane_client.segments import Segments, Windows
 from cliplane_client.text import clean
 
@@ -182,10 +182,10 @@ def _words(job: Job) -> str:
     return _answer_words(job.answer()) if isinstance(job.json.get("result"), dict) else ""
 
 
-def _answer_words(answer: Result | Compared | Segments) -> str:
+def _answer_words(answer: Result | Comparison | Segments) -> str:
     if isinstance(answer, Segments):
         return f"{len(answer.segments)} segments"
-    answers = answer.answers if isinstance(answer, Compared) else (answer,)
+    answers = answer.answers if isinstance(answer, Comparison) else (answer,)
     best = (
         f"{one.predictions[0].label} {one.predictions[0].score:.3f}" if one.predictions else "(none)" for one in answers
     )
