@@ -39,7 +39,7 @@ ENV PATH=/opt/venv/bin:/usr/sbin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONU
 
 FROM base AS web
 RUN install -d -o web -g cliplane -m 0770 /jobs
-COPY --chmod=0644 nginx/nginx.conf nginx/upload.conf nginx/problems.conf nginx/uploads.lua nginx/keys.lua /etc/nginx/
+COPY --chmod=0644 nginx/nginx.conf nginx/upload.conf nginx/problems.conf nginx/*.lua /etc/nginx/
 COPY --chmod=0644 supervisor /etc/supervisor
 COPY --chmod=0644 services/web/gunicorn.conf.py /etc/cliplane/
 COPY services/web/static /srv/static
@@ -74,5 +74,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/bin/python -m pip install --no-deps --require-hashes -r /tmp/gateways.txt
 # A decoder's Python obeys no PYTHONPATH.
 RUN echo /opt/source >/opt/venv/lib/python3.13/site-packages/cliplane.pth
+# libfaketime: a clock that leaps. In a folder of its own, which becomes a volume of the stack that `make chaos` breaks.
+RUN apt-get update && apt-get install -y --no-install-recommends libfaketime && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
+ && install -D /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 /clock/libfaketime.so.1
 WORKDIR /cliplane
 CMD ["pytest", "tests"]

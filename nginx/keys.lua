@@ -1,10 +1,11 @@
 -- API keys: who asks. A file of lines `name sha256 at_once rate priority`; a key itself is kept nowhere. What the file
 -- says is believed for a second, so that it changes without a restart.
 local ffi = require "ffi"
+local now_s = require "clock"
 ffi.cdef "unsigned char *SHA256(const unsigned char *data, size_t length, unsigned char *digest);"
 
 local keys = {file = nil}   -- nginx-settings.conf sets it where a key is asked for
-local known, read_at = {}, 0
+local known, read_at = {}, -1
 local buckets = {}          -- by name: what is left of its rate
 
 local digest = ffi.new "unsigned char[32]"
@@ -14,8 +15,8 @@ local function sha256(text)
 end
 
 local function read()
-  if ngx.now() - read_at < 1 then return known end
-  known, read_at = {}, ngx.now()
+  if now_s() - read_at < 1 then return known end
+  known, read_at = {}, now_s()
   local file, reason = io.open(keys.file)
   if not file then
     ngx.log(ngx.CRIT, "no key is valid: ", reason)
@@ -44,7 +45,7 @@ end
 -- Whether its rate lets another request in: a bucket of two seconds' worth. 0: no limit.
 function keys.has_rate(key)
   if key.rate == 0 then return true end
-  local most, now = 2 * key.rate, ngx.now()
+  local most, now = 2 * key.rate, now_s()
   local bucket = buckets[key.name] or {left = most, at = now}
   bucket.left = math.min(most, bucket.left + (now - bucket.at) * key.rate)
   bucket.at, buckets[key.name] = now, bucket

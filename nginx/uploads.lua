@@ -2,6 +2,7 @@
 -- it to its file; this watches. The state is a table of the one worker's: it ends with the worker, as its uploads do.
 -- https://github.com/openresty/lua-nginx-module
 local ffi = require "ffi"
+local now_s = require "clock"
 local keys = require "keys"
 ffi.cdef [[
   int chmod(const char *path, unsigned int mode);
@@ -52,11 +53,11 @@ end
 local function watch()
   local limits = uploads.limits
   local least = limits.bytes_per_s * limits.stall_s
-  local ends, before = ngx.now() + limits.seconds, 0
+  local ends, before = now_s() + limits.seconds, 0
   while true do
-    ngx.sleep(math.min(limits.stall_s, ends - ngx.now()))
+    ngx.sleep(math.min(limits.stall_s, ends - now_s()))
     local received = tonumber(ngx.var.request_length)
-    if received - before < least or ngx.now() >= ends then return ngx.exec("@upload_too_slow") end
+    if received - before < least or now_s() >= ends then return ngx.exec("@upload_too_slow") end
     before = received
   end
 end

@@ -13,7 +13,7 @@ import socketserver
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 class Front:
     """One nginx."""
 
-    def __init__(self, folder: Path, pair: Pair | None = None, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, pair: Pair | None = None, environment: Mapping[str, str] | None = None, **settings: object
+    ) -> None:
         self.scheme = "https" if pair else "http"
         self.folder, self.spool = folder, folder / "spool"
         self.spool.mkdir()
@@ -112,10 +114,11 @@ class Front:
         for file in CONFIGURATION.iterdir():
             (folder / file.name).write_text(self._here(file.read_text()))
         # Not nginx's own user: the folder is the tests'.
-        command = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "user root;", "-e", "stderr"]
+        directives = "user root;" + "".join(f"env {name};" for name in environment or {})
+        command = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", directives, "-e", "stderr"]
         (folder / "modules").symlink_to("/usr/share/nginx/modules")  # where load_module looks
         with (folder / "error.log").open("w") as errors:
-            self.process = subprocess.Popen(command, stderr=errors)
+            self.process = subprocess.Popen(command, stderr=errors, env={**os.environ, **(environment or {})})
         wait_until(self._listens, what="nginx")
 
     def _here(self, text: str) -> str:
@@ -224,10 +227,10 @@ def front_with(tmp_path: Path) -> Iterator[Callable[..., Front]]:
     """Makes one with settings."""
     fronts: list[Front] = []
 
-    def make(pair: Pair | None = None, **settings: object) -> Front:
+    def make(pair: Pair | None = None, environment: Mapping[str, str] | None = None, **settings: object) -> Front:
         folder = tmp_path / str(len(fronts))
         folder.mkdir()
-        fronts.append(Front(folder, pair, **settings))
+        fronts.append(Front(folder, pair, environment, **settings))
         return fronts[-1]
 
     yield make
