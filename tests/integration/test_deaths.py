@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +19,8 @@ RECOVERY_S = 40
 def end_from_inside(stack: Stack, service: str) -> None:
     """As a crash does; the restart policy acts."""
     started = docker("inspect", "-f", "{{.State.StartedAt}}", stack.container(service))
-    if service == "web":
-        stack.kill("web", 1, "TERM")
+    if service != "triton":
+        stack.kill(service, 1, "TERM")
     else:
         processes = stack.processes("triton").items()
         stack.kill("triton", next(pid for pid, (_, command) in processes if "bin/tritonserver" in command))
@@ -40,17 +41,20 @@ def restart(stack: Stack, service: str) -> None:
 
 
 def answers_by_shared_memory() -> bool:
+    """By the port that is published too."""
     try:
-        response = httpx.get(f"{BASE}/readyz", timeout=5)
+        responses = [httpx.get(f"{base}/readyz", timeout=5) for base in (BASE, "http://listener:8000")]
     except httpx.TransportError:
         return False
-    return response.status_code == 200 and response.json()["handoff"] == "system_shm"
+    return all(response.status_code == 200 and response.json()["handoff"] == "system_shm" for response in responses)
 
 
-@pytest.mark.parametrize("first", ["web", "triton"])
+@pytest.mark.parametrize("order", list(itertools.permutations(["web", "triton", "listener"], 2)), ids="-".join)
 @pytest.mark.parametrize("die", [end_from_inside, kill_from_outside, restart])
-def test_both_containers_die_one_after_the_other(ready: Stack, die: Callable[[Stack, str], None], first: str) -> None:
-    for service in (first, "triton" if first == "web" else "web"):
+def test_two_containers_die_one_after_the_other(
+    ready: Stack, die: Callable[[Stack, str], None], order: tuple[str, str]
+) -> None:
+    for service in order:
         die(ready, service)
     wait_until(answers_by_shared_memory, seconds=RECOVERY_S, what="answers by shared memory")
 
@@ -76,7 +80,8 @@ def test_a_second_web_leaves_the_regions_and_the_spool_of_the_first_alone(tmp_pa
         assert first.exec("web", "ls", "/spool").split() == ["upload"]
 
 
-def test_both_containers_die_at_once(ready: Stack) -> None:
-    docker("kill", "-s", "KILL", ready.container("web"), ready.container("triton"))
-    docker("start", ready.container("web"), ready.container("triton"))
+def test_all_containers_die_at_once(ready: Stack) -> None:
+    names = [ready.container(service) for service in ("web", "triton", "listener")]
+    docker("kill", "-s", "KILL", *names)
+    docker("start", *names)
     wait_until(answers_by_shared_memory, seconds=RECOVERY_S, what="answers by shared memory")

@@ -6,11 +6,14 @@ import concurrent.futures
 import threading
 import time
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 from cliplane.control import patience
 from cliplane.control.patience import MAX_WAITING, Patience
-from cliplane.errors import NotReady, TritonUnavailable
+from cliplane.control.readiness import Readiness
+from cliplane.errors import NotReady, TritonUnavailable, UnknownModel
+from cliplane.settings import Settings
 
 
 @pytest.fixture
@@ -27,6 +30,16 @@ def test_an_answer_and_an_error_are_handed_on() -> None:
     assert Patience().ask(lambda: 3) == 3
     with pytest.raises(NotReady, match="why"):
         Patience().ask(fails)
+
+
+def test_readyz_is_503_whatever_the_reason() -> None:
+    triton = Mock()
+    triton.spec.side_effect = UnknownModel("model 'x' is not in the repository")
+    readiness = Readiness(Settings(), triton)
+    with pytest.raises(UnknownModel, match="'x'") as raised:
+        Patience().ask(readiness.check)
+    readiness.close()
+    assert (raised.value.status, raised.value.retry_after_s) == (503, NotReady.retry_after_s)
 
 
 def test_what_does_not_answer_is_unavailable_in_time(

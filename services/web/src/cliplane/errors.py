@@ -7,7 +7,7 @@ of an uploaded file's content may reach an answer or a log.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 TYPE_PREFIX = "urn:cliplane:problem:"
 
@@ -23,6 +23,12 @@ class CliplaneError(Exception):
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail)
         self.detail = detail
+
+    def anew(self) -> Self:
+        """An exception that says the same: one that several threads raise would gather all their tracebacks."""
+        other = type(self)(self.detail)
+        other.__dict__.update(self.__dict__)
+        return other
 
 
 class ClientGone(Exception):

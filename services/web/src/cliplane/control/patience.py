@@ -44,8 +44,7 @@ class Patience:
         finally:
             self._waiting.release()
         if isinstance(error, CliplaneError):
-            # A new one: an exception that several threads raise would gather all their tracebacks.
-            raise type(error)(error.detail) from error.__cause__
+            raise error.anew() from error.__cause__
         return answer.result()
 
     def _answer[T](self, question: Callable[..., T], about: tuple[str, ...]) -> Future[T]:

@@ -83,8 +83,7 @@ class Readiness:
         if isinstance(answer, Ready):
             return answer
         assert answer is not None
-        # A new one: an exception that several threads raise would gather all their tracebacks.
-        error = type(answer)(answer.detail)
+        error = answer.anew()
         error.status, error.retry_after_s = 503, error.retry_after_s or NotReady.retry_after_s
         raise error from answer.__cause__
 

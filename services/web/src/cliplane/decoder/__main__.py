@@ -178,14 +178,14 @@ def _run(open_reader: Opener, job: wire.Job, file: int, memory: npt.NDArray[np.u
         for report in decode(open_reader, job, file, memory, is_stopped=_has_input, **more):
             _report(report)
     except Exception as exc:
-        _report(_fault(exc))
+        _report(_fault(exc, job.threads))
 
 
-def _fault(exc: Exception) -> wire.Fault:
+def _fault(exc: Exception, threads: int) -> wire.Fault:
     """What the decoder was short of is told before what it then found wrong with the file; a mistake of ours with its
     place."""
     if any(isinstance(cause, SHORTAGES) for cause in _causes(exc)):
-        if _can_start_a_thread():
+        if _can_start(2 * threads):  # as many as FFmpeg's own decoders get: pyav_reader.py
             return wire.Fault(DecoderOutOfMemory.type, "CLIPLANE_DECODER_MEMORY_BYTES")
         return wire.Fault(DecoderOutOfThreads.type, "the container's limit of processes")
     if isinstance(exc, CliplaneError):
@@ -200,13 +200,22 @@ def _causes(exc: BaseException | None) -> Iterator[BaseException]:
         exc = exc.__cause__ or exc.__context__
 
 
-def _can_start_a_thread() -> bool:
-    """A library says either when it could not. A thread with hardly a stack needs no memory to speak of."""
-    try:
-        _thread.stack_size(2**16)
-        _thread.start_new_thread(int, ())
-    except RuntimeError:
-        return False
+def _can_start(threads: int) -> bool:
+    """A library says either when it could not, and has given back the threads that it got. One with hardly a stack
+    needs no memory to speak of."""
+    gate = _thread.allocate_lock()
+
+    def wait() -> None:
+        with gate:
+            pass
+
+    _thread.stack_size(2**16)
+    with gate:  # so that they are there together
+        try:
+            for _ in range(threads):
+                _thread.start_new_thread(wait, ())
+        except RuntimeError:
+            return False
     return True
 
 
