@@ -19,7 +19,7 @@ export IMAGE_TAG := $(TAG)
 BUILD = docker build -q -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
 # An image that was loaded (`docker load`) is not built anew without internet.
 BUILD_OR_HAVE = $(BUILD) || { docker image inspect cliplane-$(1):$(TAG) >/dev/null && echo "cliplane-$(1):$(TAG) is used as it is"; }
-SHELLS = examples/batch/slurm.sh .ci/run .ci/engine .ci/tools .ci/readme .ci/bundle .ci/gpu-image deploy/kubernetes/rehearsal/run host/* services/triton/export/run
+SHELLS = examples/batch/slurm.sh .ci/run .ci/engine .ci/engine-dies .ci/tools .ci/readme .ci/bundle .ci/gpu-image deploy/kubernetes/rehearsal/run host/* services/triton/export/run
 PY = examples services/web/src services/client/src services/web/gunicorn.conf.py supervisor docker tests services/triton bench deploy
 UV = uv pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_39 --no-annotate
 
@@ -153,13 +153,15 @@ test-bench: ## a short run of every benchmark (builds an image of 2 GB)
 	$(PYTHON_IMAGE)
 	$(MAKE) test ARGS="tests/bench $(ARGS)"
 
-chaos: ## clients of every kind and a fault every few seconds, then the bill (MINUTES=5 SEED=n ONLY=name)
+chaos: ## clients of every kind and a fault every few seconds, then the bill (MINUTES=5 SEED=n ONLY=name; ENGINE=1: the engine too)
 	rm -rf artifacts/chaos && mkdir -p artifacts/chaos && cp -R services/triton/models artifacts/chaos/ && chmod -R a+rX artifacts
 	$(CHAOS_COMPOSE) --profile tests build -q
-	$(CHAOS_COMPOSE) up -d
-	code=0; $(CHAOS_COMPOSE) run --rm -e CHAOS_MODELS=$(CURDIR)/artifacts/chaos/models tests python -m tests.chaos \
-	  --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)") || code=$$?; \
+	@# What receives the logs first: the others are not even created without it.
+	code=0; { $(CHAOS_COMPOSE) up -d --wait logs && $(CHAOS_COMPOSE) up -d && \
+	  $(CHAOS_COMPOSE) run --rm -e BASE=http://listener:8000 -e CHAOS_MODELS=$(CURDIR)/artifacts/chaos/models tests python -m tests.chaos \
+	  --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)"); } || code=$$?; \
 	  $(CHAOS_COMPOSE) down --volumes --remove-orphans -t 5 2>/dev/null; rm -rf artifacts/chaos; exit $$code
+	$(if $(ENGINE),HTTP_PORT=$(TEST_PORT) .ci/engine-dies)
 
 fuzz: ## ten thousand mutated videos of each kind against a decoder, ten thousand against the stack, ten thousand re-muxed ones (MUTANTS=n REMUXED=n)
 	$(MAKE) test ARGS="tests/integration/test_fuzz.py tests/integration/test_remuxed.py -s" MUTANTS=$(or $(MUTANTS),10000) REMUXED=$(or $(REMUXED),10000)

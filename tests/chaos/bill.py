@@ -30,8 +30,9 @@ class Fault:
     """A fault that was put in and taken away.
 
     `front`: the web container or its nginx ended meanwhile: connections broke. `recovery_s`: from the end of the
-    fault to a right answer through shared memory; None: not in time. `lanes`: a lane ended meanwhile. nginx says so
-    to whoever waits for an answer; in a stream that has begun nothing can be said any more.
+    fault, or from the beginning of one that is borne, to a right answer through shared memory; None: not in time.
+    `lanes`: a lane ended meanwhile. nginx says so to whoever waits for an answer; in a stream that has begun nothing
+    can be said any more.
     """
 
     name: str

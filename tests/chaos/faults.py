@@ -1,17 +1,23 @@
 """What the stack can suffer: each fault is put in, lasts a moment, and is taken away where it does not heal by itself.
 
+Those in `BORNE` take nothing from anybody: answers must come, and right, while such a fault lasts.
+
 What is filled is a volume of a few MB (compose.chaos.yaml), what is killed a process or a container of this stack.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import httpx
 
 from tests.integration.conftest import Stack, docker
 
@@ -71,11 +77,11 @@ def stopped(who: str) -> Fault:
 
 
 def containers(how: str) -> Fault:
-    """One or both, in any order."""
+    """One or two of the three, in any order."""
 
     @contextmanager
     def fault(stack: Stack, _models: Path, chance: random.Random) -> Iterator[None]:
-        services = chance.sample(["web", "triton"], chance.choice([1, 2]))
+        services = chance.sample(["web", "triton", "listener"], chance.choice([1, 2]))
         names = [stack.container(service) for service in services]
         if how == "restart":
             for name in names:
@@ -90,6 +96,45 @@ def containers(how: str) -> Fault:
         yield
 
     return fault
+
+
+@contextmanager
+def packets_delayed(stack: Stack, _models: Path, chance: random.Random) -> Iterator[None]:
+    """Answers and uploads wait in a narrow queue (tc-tbf(8); netem, which only delays, is not in every kernel)."""
+    ends = (stack.container("listener"), socket.gethostname())  # whose network nginx's connections are in; the clients'
+    shape = f"tbf rate {chance.randint(1500, 6000)}kbit burst 4kb latency 2s"
+    for end in ends:
+        _tc(end, f"replace dev eth0 root {shape}")
+    yield
+    for end in ends:
+        _tc(end, "del dev eth0 root")
+
+
+def _tc(container: str, words: str) -> None:
+    image = f"cliplane-test:{os.environ['IMAGE_TAG']}"
+    rights = ("--network", f"container:{container}", "--cap-add", "NET_ADMIN")
+    docker("run", "--rm", *rights, image, "tc", "qdisc", *words.split())
+
+
+@contextmanager
+def clock_set(_stack: Stack, _models: Path, chance: random.Random) -> Iterator[None]:
+    """Of every process of web and Triton, by up to a day, forth or back, and then right again."""
+    offset = Path("/clock/offset")
+    offset.write_text(f"{chance.choice([-86400, -3600, -60, 60, 3600, 86400]):+d}")
+    time.sleep(1)  # until libfaketime looks at its file again
+    yield
+    offset.write_text("+0")
+
+
+@contextmanager
+def log_driver_stuck(stack: Stack, _models: Path, _chance: random.Random) -> Iterator[None]:
+    """Whoever receives the logs reads no more; and enough is logged to fill every buffer on the way there."""
+    docker("pause", stack.container("logs"))
+    with httpx.Client(base_url=stack.base, timeout=2) as client, contextlib.suppress(httpx.TransportError):
+        for _ in range(2000):  # lines of 4 kB
+            client.get("/" + "x" * 4000)
+    yield
+    docker("unpause", stack.container("logs"))
 
 
 def filled(folder: str) -> Fault:
@@ -160,6 +205,9 @@ FAULTS: dict[str, Fault] = {
     **{f"{who} killed": killed(who) for who in PROCESSES},
     **{f"{who} stopped": stopped(who) for who in ("lane", "decoder", "control worker", "nginx worker", "tritonserver")},
     **{f"containers: {how}": containers(how) for how in ("restart", "kill", "pause")},
+    "packets delayed": packets_delayed,
+    "clock set": clock_set,
+    "log driver stuck": log_driver_stuck,
     "/dev/shm filled": filled("/dev/shm"),
     "spool filled": filled("/spool"),
     "regions removed": regions_removed,
@@ -169,3 +217,5 @@ FAULTS: dict[str, Fault] = {
     "model removed": model_removed,
     "model broken": model_broken,
 }
+
+BORNE = {"packets delayed", "clock set", "log driver stuck"}
