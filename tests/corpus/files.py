@@ -47,8 +47,8 @@ from tests.corpus.makers import (
 
 @dataclass(frozen=True)
 class File:
-    """`labels` of the four views in order; `seconds`, `frames` and `size` as answered; `warnings` that must be there,
-    and no others may."""
+    """`labels` of the four views in order; `seconds`, `frames` (None: whatever a damaged file has left) and `size` as
+    answered; `warnings` that must be there, and no others may."""
 
     name: str
     why: str

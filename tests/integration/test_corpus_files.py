@@ -17,6 +17,7 @@ def test_a_file_is_seen_as_a_player_shows_it(file: File, tmp_path: Path) -> None
     found = seen(path)
     assert found.labels == file.labels
     assert set(found.warnings) == set(file.warnings)
-    assert found.facts.frames == pytest.approx(file.frames, abs=2)
+    if file.frames is not None:
+        assert found.facts.frames == pytest.approx(file.frames, abs=2)
     assert found.facts.duration_s == pytest.approx(file.seconds, abs=0.1)
     assert (found.facts.width, found.facts.height) == file.size
