@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import json
 import multiprocessing
 import os
 import signal
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from cliplane.decoder.media import Span
 from cliplane.errors import IdempotencyKeyReused, JobsFull, JobsUnavailable, TooManyJobs, UnknownJob
@@ -57,8 +60,8 @@ def test_a_job_is_claimed_once_and_answered_once(store: Store) -> None:
     assert store.end("a", one, result={"model": "camera_motion"})
     assert not store.end("a", one, result={"model": "again"})
     done = store.get("a", "")
-    assert (done.state, done.result) == ("done", {"model": "camera_motion"})
-    assert document(done)["result"] == {"model": "camera_motion"}
+    assert (done.state, done.result) == ("done", msgspec.Raw(b'{"model":"camera_motion"}'))
+    assert document(done)["result"] == done.result
 
 
 def test_the_order_is_that_of_priority_and_then_of_time(store: Store, clock: Clock) -> None:
@@ -89,8 +92,21 @@ def test_a_list_brings_no_results(store: Store) -> None:
     row = store.claim("runner")
     assert row is not None
     assert store.end("a", "runner", result={"segments": [1] * 1000})
-    assert store.get("a", "").result == {"segments": [1] * 1000}
+    assert b"[1,1,1," in bytes(store.get("a", "").result or b"")
     assert [(one.state, one.result) for one in store.of_key("", 10)] == [("done", None)]
+
+
+def test_a_large_result_costs_little_to_tell(store: Store) -> None:
+    """Of twenty thousand segments; read and written again it took 0.4 s, and a few clients kept /livez waiting."""
+    add(store, "a")
+    assert store.claim("runner")
+    segment = {"label": "a label of some length", "start_s": 1.25, "end_s": 2.5, "score": 0.123456}
+    assert store.end("a", "runner", result={"segments": [segment] * 20_000}, known_as="digest")
+    began = time.thread_time()
+    told = msgspec.json.encode(document(store.get("a", "")))
+    known = msgspec.json.encode({**(store.answer("digest") or {}), "request_id": "r"})
+    assert time.thread_time() - began < 0.15
+    assert json.loads(told)["result"]["segments"] == json.loads(known)["segments"] == [segment] * 20_000
 
 
 def test_an_idempotency_key_makes_one_job_of_each_key(store: Store) -> None:
@@ -315,7 +331,7 @@ def test_an_answer_is_found_by_key_content_choices_and_model_and_by_nothing_less
     add(store, "a", "camera")
     assert store.claim(name)
     assert store.end("a", name, result={"model": "camera_motion"}, known_as=asked)
-    assert store.answer(asked) == {"model": "camera_motion"}
+    assert store.answer(asked) == {"model": msgspec.Raw(b'"camera_motion"')}
     for other in (
         known_as("other", "ab", "classify", CHOICES, "v1"),
         known_as("camera", "cd", "classify", CHOICES, "v1"),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import structlog
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
@@ -52,7 +53,7 @@ def event_stream(events: Iterator[Event], request_id: str) -> Iterator[str]:
 
 
 def _server_sent(name: str, data: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
+    return f"event: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n"
 
 
 def _as_ours(exc: Exception) -> CliplaneError:

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Annotated, Any, BinaryIO, NamedTuple
 
 import msgspec
-from flask import Blueprint, Request, Response, current_app, g, jsonify, request
+from flask import Blueprint, Request, Response, current_app, g, request
 from werkzeug.datastructures import Headers
 
 from cliplane.decoder.media import HEAD_BYTES, Span, sniff
@@ -87,7 +87,7 @@ def _answer(events: Generator[Event], request_id: str) -> Response:
         response.headers["Cache-Control"] = "no-store"
         return response
     (last,) = deque(events, maxlen=1)  # of an hour's events none is kept
-    return jsonify(last.data)
+    return Response(msgspec.json.encode(last.data), mimetype="application/json")
 
 
 @blueprint.after_request

@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Literal
 
-from flask import Response, jsonify, request
+import msgspec
+from flask import Response, request
 from werkzeug.datastructures import Headers
 
 from cliplane.errors import BadQuery, CliplaneError, UnknownDigest, UnknownModel
@@ -68,8 +69,7 @@ def accept(lane: Lane, job: Job | SegmentsJob, asked_for: Mapping[str, str]) -> 
         wake_runner()
     else:
         files.remove(id_)  # it is there already
-    answer = jsonify(document(row))
-    answer.status_code = 202
+    answer = Response(msgspec.json.encode(document(row)), 202, mimetype="application/json")
     answer.headers["Location"] = f"/v1/jobs/{row.id}"
     answer.headers["Preference-Applied"] = "respond-async"
     return answer
@@ -89,8 +89,8 @@ def known(spec_of: Callable[[str], ModelSpec], job: Job | SegmentsJob) -> Genera
     result = Store().answer(known_as(job.key, job.path, operation, choices, served))
     if result is None:
         raise UnknownDigest("send the video; with Prefer: respond-async its answer will be known")
-    yield Event("video", result["video"])
-    yield Event("result", result | {"request_id": job.request_id})
+    yield Event("video", msgspec.json.decode(result["video"]))
+    yield Event("result", {**result, "request_id": job.request_id})
 
 
 def _asked_for(job: Job | SegmentsJob) -> tuple[Literal["classify", "segments"], dict[str, Any]]:

@@ -63,7 +63,8 @@ class Row(NamedTuple):
     ended_at: float | None
     views_done: int
     views_planned: int | None
-    result: dict[str, Any] | None
+    result: msgspec.Raw | None
+    """As it is kept: that of a long video is some MB, and half a second to read and write again."""
     error: dict[str, Any] | None
     webhook_state: str | None
     webhook_attempts: int

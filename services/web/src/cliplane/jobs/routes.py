@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from flask import Blueprint, Response, current_app, jsonify, request
 
 from cliplane.errors import CliplaneError, TooManyWatchers, UnknownJob
@@ -40,7 +41,7 @@ def jobs() -> Response:
 
 @blueprint.get("/v1/jobs/<id_>")
 def job(id_: str) -> Response:
-    return jsonify(document(_find(id_)))
+    return Response(msgspec.json.encode(document(_find(id_))), mimetype="application/json")
 
 
 @blueprint.delete("/v1/jobs/<id_>")
@@ -75,7 +76,7 @@ def _follow(row: Row, is_leaving: Callable[[], bool]) -> Iterator[str]:
             yield f"event: job\ndata: {text}\n\n"
         if row.state in ENDED:
             name, data = ("error", error) if result is None else ("result", result)
-            yield f"event: {name}\ndata: {json.dumps(data)}\n\n"
+            yield f"event: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n"
             return
         if is_leaving() or time.monotonic() > ends:
             return

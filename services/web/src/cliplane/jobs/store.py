@@ -128,7 +128,7 @@ class Store:
             if not db.execute("DELETE FROM jobs WHERE id = ? AND key = ?", (id_, key)).rowcount:
                 raise UnknownJob
 
-    def answer(self, known_as: str) -> dict[str, Any] | None:
+    def answer(self, known_as: str) -> dict[str, msgspec.Raw] | None:
         """The result of a job that was the same, if one is kept."""
         if not self.exists():
             return None
@@ -136,7 +136,7 @@ class Store:
             found = db.execute(
                 "SELECT result FROM jobs WHERE known_as = ? AND state = 'done' LIMIT 1", (known_as,)
             ).fetchone()
-        return None if found is None else _json(found[0])
+        return None if found is None else msgspec.json.decode(found[0], type=dict[str, msgspec.Raw])
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
@@ -289,8 +289,12 @@ class Store:
 def _row(found: tuple[Any, ...]) -> Row:
     row = Row(*found)
     return row._replace(
-        asked=msgspec.json.decode(found[_ASKED], type=Asked), result=_json(found[_RESULT]), error=_json(found[_ERROR])
+        asked=msgspec.json.decode(found[_ASKED], type=Asked), result=_raw(found[_RESULT]), error=_json(found[_ERROR])
     )
+
+
+def _raw(text: str | None) -> msgspec.Raw | None:
+    return None if text is None else msgspec.Raw(text.encode())
 
 
 def _json(text: str | None) -> dict[str, Any] | None:
