@@ -8,15 +8,19 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cliplane.decoder import client
 from cliplane.errors import DecodeTimeout, UndecodableVideo
+from cliplane.http import problems, routes
+from cliplane.intake.forms import read_form
 from cliplane.lane.classification import classify
 from cliplane.lane.lane import Lane
 from cliplane.lane.requests import Job
 from cliplane.settings import Settings
 from cliplane.triton.client import Triton
+from flask import Flask, g
 
 from tests import media
 
@@ -63,6 +67,34 @@ def test_a_hang_inside_the_library_is_a_timeout_and_the_lane_lives(
     lane.replace_decoder("crashed")
     *_, result = classify(lane, job(tmp_path / "video"))
     assert result.data["predictions"][0]["label"] == "tilt_up"
+
+
+def test_a_form_s_reading_is_part_of_its_request_s_time(
+    lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Flask(__name__)
+    app.extensions |= {"lane": lane, "settings": lane.settings}
+    app.register_blueprint(routes.blueprint)
+    app.before_request(lambda: setattr(g, "request_id", "form"))
+    problems.install(app)
+    head = b'--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
+    (tmp_path / "form").write_bytes(head + media.clip("tilt_up") + b"\r\n--x--\r\n")
+    headers = {"X-Spool-Path": str(tmp_path / "form")}
+    content_type = {"CONTENT_TYPE": "multipart/form-data; boundary=x"}  # werkzeug would make one of its own
+
+    def ask() -> int:
+        return app.test_client().post("/v1/classify", headers=headers, environ_overrides=content_type).status_code
+
+    def all_of_its_time(*arguments: Any) -> Any:
+        time.sleep(TIMEOUT_S)
+        return read_form(*arguments)
+
+    assert ask() == 200
+    with monkeypatch.context() as patch:
+        patch.setattr(lane, "settings", dataclasses.replace(lane.settings, request_timeout_s=TIMEOUT_S))
+        patch.setattr(routes, "read_form", all_of_its_time)
+        assert ask() == 504
+    assert ask() == 200
 
 
 def test_a_stopped_job_leaves_the_decoder_to_the_next_request(lane: Lane, tmp_path: Path) -> None:
