@@ -108,7 +108,7 @@ lint: ## ruff, mypy, import rules, shellcheck, hadolint, without an image
 	@$(TOOLS) sh -c 'ruff format --check $(PY) && ruff check $(PY) && mypy && lint-imports && shellcheck $(SHELLS) && hadolint docker/*.Dockerfile'
 
 lock: ## pin the dependencies again, with hashes (needs uv)
-	cd services/web && $(UV) pyproject.toml -o requirements.txt && $(UV) pyproject.toml --group test -o requirements-test.txt && $(UV) pyproject.toml --group lint -o requirements-lint.txt
+	cd services/web && $(UV) pyproject.toml -o requirements.txt && $(UV) pyproject.toml --group test -o requirements-test.txt && $(UV) pyproject.toml --group lint -o requirements-lint.txt && $(UV) build.in -o build.txt
 	cd services/triton && $(UV) requirements.in -o requirements.txt && $(UV) --no-deps tritonserver.in -o tritonserver.txt && $(UV) --no-deps onnxruntime.in -o onnxruntime.txt && $(UV) onnxruntime_gpu.in -o onnxruntime_gpu.txt
 	$(UV) tests/security/gateways.in -o tests/security/gateways.txt
 	$(UV) bench/requirements.in -o bench/requirements.txt

@@ -8,11 +8,14 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements.txt
 
 FROM python AS package
+COPY services/web/build.txt /tmp/
 COPY services/web/pyproject.toml /src/
 COPY services/web/src /src/src
-# setuptools, the build backend, comes with the environment of the build alone.
+# setuptools, the build backend, is of a hash as all else, and goes again.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/pip install --no-deps /src \
+    /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/build.txt \
+ && /opt/venv/bin/pip install --no-deps --no-build-isolation /src \
+ && /opt/venv/bin/pip uninstall -q -y setuptools \
  && rm -rf /opt/venv/lib/python3.13/site-packages/pip /opt/venv/lib/python3.13/site-packages/pip-* /opt/venv/bin/pip*
 
 FROM debian:trixie-slim AS page
