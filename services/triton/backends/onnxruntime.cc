@@ -143,13 +143,16 @@ class OnnxruntimeEngine final : public Engine {
     if (session_.GetOutputTypeInfo(0).GetTensorTypeAndShapeInfo().GetElementType() != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) {
       throw std::runtime_error("its output is not float32");
     }
+    // A graph that was exported for one view is called with one, whatever the config allows. -1: any number.
+    const auto batch = session_.GetInputTypeInfo(0).GetTensorTypeAndShapeInfo().GetShape().at(0);
+    if (batch > 1) throw std::runtime_error("its batch is fixed at " + std::to_string(batch) + ": export it for any number, or for one view");
     size_t view_bytes = 1;
     for (const auto dim : file.shape) view_bytes *= static_cast<size_t>(dim);
     return {.input = session_.GetInputNameAllocated(0, allocator).get(),
             .output = session_.GetOutputNameAllocated(0, allocator).get(),
             .shape = file.shape,
             .view_bytes = view_bytes,
-            .max_batch = file.max_batch};
+            .max_batch = batch == 1 ? 1 : file.max_batch};
   }
 
   void work(Caller& caller) {
