@@ -15,6 +15,7 @@ import pytest
 import yaml
 from cliplane.ops import sizing
 from cliplane.ops.boot import STOP_MARGIN_S
+from cliplane.paths import LEAVING
 from cliplane.settings import read_settings
 
 from tests.unit.control.test_metrics import known_metrics
@@ -155,7 +156,10 @@ def test_the_settings_are_settings(documents: list[Document]) -> None:
 def test_each_grace_is_longer_than_the_one_inside(cpu: list[Document]) -> None:
     spec, (settings, *_) = pod_spec(cpu), (d for d in cpu if d["metadata"]["name"].startswith("cliplane-settings"))
     (web,) = spec["containers"]
-    pre_stop_s = int(web["lifecycle"]["preStop"]["exec"]["command"][1])
+    *_, hook = web["lifecycle"]["preStop"]["exec"]["command"]
+    leaving, _, sleep = hook.partition("; ")
+    assert leaving == f"touch {LEAVING}"
+    pre_stop_s = int(sleep.removeprefix("sleep "))
     request_s = read_settings(settings["data"]).request_timeout_s
     assert spec["terminationGracePeriodSeconds"] > pre_stop_s + request_s + STOP_MARGIN_S
     # Readiness may be lost before a proxy hears of it, but not after.

@@ -56,6 +56,13 @@ def pod(documents: list[Document], name: str, port: int, tag: str, folder: Path,
     return [*(document for document in documents if document["kind"] == "ConfigMap"), made]
 
 
+def pre_stop(documents: list[Document]) -> list[str]:
+    """The command that the kubelet runs in web before it ends it."""
+    (web,) = _deployment(documents)["spec"]["template"]["spec"]["containers"]
+    command: list[str] = web["lifecycle"]["preStop"]["exec"]["command"]
+    return command
+
+
 def _deployment(documents: list[Document]) -> Document:
     (found,) = (document for document in documents if document["kind"] == "Deployment")
     return found

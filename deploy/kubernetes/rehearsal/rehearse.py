@@ -1,7 +1,7 @@
 """Two pods behind a load balancer, rolled and killed under load; then two pods at half the CPU each against one whole.
 
-Runs in the container of `run`. It plays the kubelet's part: readiness takes a pod out of the balancer, the end of one
-waits for its preStop, stops web and then Triton. Ends with 1 where a request failed, or the halves are too slow.
+Runs in the container of `run`. It plays the kubelet's part: readiness takes a pod out of the balancer; at a pod's end
+web's preStop hook runs, then web and Triton are stopped. Ends with 1 where a request failed or the halves are too slow.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import argparse
 import http.client
 import json
 import os
+import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -24,26 +26,32 @@ import pods
 import yaml
 
 BALANCER = 8080
-PRE_STOP_S = 3.0
-"""As long as the balancer needs to hear of a pod's end; in a cluster, where more hear of it, 10 s."""
+DOOR_OF_BALANCER = "/run/balancer.sock"
 
-NGINX = """
-worker_processes 1; error_log /dev/stderr emerg; pid /run/balancer.pid; daemon on;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; client_max_body_size 512m; client_body_buffer_size 1m;
-  upstream pods {{ {servers} keepalive 16; }}
-  server {{
-    listen {port};
-    location / {{
-      proxy_pass http://pods;
-      proxy_http_version 1.1; proxy_set_header Connection "";
-      # A classification may be asked twice: a pod that died with it costs its client nothing but time.
-      proxy_next_upstream error timeout http_502 http_503 non_idempotent; proxy_next_upstream_tries 4;
-      proxy_connect_timeout 2s; proxy_read_timeout 80s;
-    }}
-  }}
-}}
+HAPROXY = """
+global
+  daemon
+  pidfile /run/balancer.pid
+  stats socket {door} mode 600 level admin
+  tune.bufsize 1048576
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 120s
+  timeout server 80s
+  # A classification may be asked twice: a pod that died with it costs its client nothing but time. For that the whole
+  # request has to lie in a buffer.
+  option http-buffer-request
+  timeout http-request 20s
+  option redispatch 1
+  retries 4
+  retry-on all-retryable-errors
+frontend clients
+  bind :{port}
+  default_backend pods
+backend pods
+  http-reuse always
+{servers}
 """
 
 
@@ -81,8 +89,8 @@ class Pod:
 
     def is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=3) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=3) as response:
+                return bool(response.status == 200)
         except OSError:
             return False
 
@@ -94,7 +102,8 @@ class Pod:
             time.sleep(0.5)
 
     def stop(self) -> None:
-        """As the kubelet ends one: web, which finishes what it has; the sidecar; what was theirs."""
+        """As the kubelet ends one: web's hook; web, which finishes what it has; the sidecar; what was theirs."""
+        podman("exec", f"{self.name}-web", *pods.pre_stop(self.documents))
         podman("stop", "-t", "80", f"{self.name}-web")
         podman("stop", "-t", "30", f"{self.name}-triton")
         self.remove()
@@ -111,28 +120,29 @@ class Pod:
 
 
 class Balancer:
-    """nginx before the pods that are ready."""
+    """HAProxy before the pods. It keeps its connections to them, and its clients' to it: nothing is read anew."""
 
     def __init__(self, members: list[Pod]) -> None:
-        self.config(members)
-        subprocess.run(["nginx", "-c", "/pods/balancer.conf"], check=True)
+        servers = "\n".join(f"  server {pod.name} 127.0.0.1:{pod.port}" for pod in members)
+        file = Path("/pods/balancer.conf")
+        file.write_text(HAPROXY.format(servers=servers, port=BALANCER, door=DOOR_OF_BALANCER))
+        subprocess.run(["haproxy", "-f", str(file)], check=True)
 
-    def config(self, members: list[Pod]) -> None:
-        servers = " ".join(f"server 127.0.0.1:{pod.port} max_fails=1 fail_timeout=2s;" for pod in members)
-        Path("/pods/balancer.conf").write_text(NGINX.format(servers=servers, port=BALANCER))
+    def send(self, pod: Pod, state: str) -> None:
+        """`state`: ready; drain, which gives it no new request; maint, as where a readiness probe has failed."""
+        with socket.socket(socket.AF_UNIX) as door:
+            door.connect(DOOR_OF_BALANCER)
+            door.sendall(f"set server pods/{pod.name} state {state}\n".encode())
+            if refusal := door.recv(4096).strip():
+                sys.exit(f"HAProxy: {refusal.decode()}")
 
-    def only(self, members: list[Pod]) -> None:
-        self.config(members)
-        subprocess.run(["nginx", "-c", "/pods/balancer.conf", "-s", "reload"], check=True)
+    def end(self) -> None:
+        os.kill(int(Path("/run/balancer.pid").read_text()), signal.SIGTERM)
 
 
 @dataclass
 class Load:
-    """So many clients, each with one request at a time, and a connection for each request.
-
-    One that is kept may be closed by the balancer, when it reads its configuration anew, just as the next request is on
-    its way: a client has to send that again by itself, and here nobody does.
-    """
+    """So many clients, each with one request at a time, on one connection for as long as the balancer keeps it."""
 
     body: bytes
     clients: int
@@ -157,47 +167,44 @@ class Load:
             thread.join()
 
     def _run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         while not self._end.is_set():
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
             try:
-                connection.request("POST", self.path, self.body, {"Connection": "close"})
-                answer = connection.getresponse()
-                text = answer.read()
-                label = json.loads(text)["predictions"][0]["label"] if answer.status == 200 else ""
-                failure = "" if label == self.label else f"{answer.status} {text[:200]!r}"
+                connection.request("POST", self.path, self.body)
+                response = connection.getresponse()
+                text = response.read()
+                label = json.loads(text)["predictions"][0]["label"] if response.status == 200 else ""
+                failure = "" if label == self.label else f"{response.status} {text[:200]!r}"
             except (OSError, http.client.HTTPException) as exc:
                 failure = repr(exc)
-            finally:
                 connection.close()
             with self._lock:
                 self.answered += 1
                 if failure:
                     self.failed.append(f"{time.strftime('%T')} {failure}")
+        connection.close()
 
 
-def rolled_and_killed(members: list[Pod], load: Load, requests: int) -> None:
+def rolled_and_killed(members: list[Pod], balancer: Balancer, load: Load, requests: int) -> None:
     """Roll one pod, kill one, roll the other, and again, until so many requests are answered."""
-    balancer = Balancer(members)
     load.begin()
     rolls = kills = told = 0
     while load.answered < requests or not (rolls and kills):
         for step, pod in enumerate(members * 2):
-            others = [other for other in members if other is not pod]
             print(f"  {time.strftime('%T')} {pod.name}", flush=True)
             if step % 2 == 0:
-                balancer.only(others)  # it begins to end
-                time.sleep(PRE_STOP_S)
+                balancer.send(pod, "drain")  # it begins to end
                 pod.stop()
                 rolls += 1
             else:
                 pod.kill()  # nobody has told the balancer
                 kills += 1
                 time.sleep(2)
-                balancer.only(others)  # readiness has
+                balancer.send(pod, "maint")  # readiness has
                 pod.remove()
             pod.start()
             pod.wait_until_ready()
-            balancer.only(members)
+            balancer.send(pod, "ready")
             print(f"  {load.answered} requests, {len(load.failed)} failed; {rolls} rolled, {kills} killed", flush=True)
             for failure in load.failed[told:]:
                 print("    failed:", failure, flush=True)
@@ -244,10 +251,10 @@ def main() -> None:
             pod.start()
         for pod in members:
             pod.wait_until_ready()
-        load = Load(body, asked.clients, label=label)
-        rolled_and_killed(members, load, asked.requests)
+        balancer, load = Balancer(members), Load(body, asked.clients, label=label)
+        rolled_and_killed(members, balancer, load, asked.requests)
         is_good = not load.failed
-        subprocess.run(["nginx", "-c", "/pods/balancer.conf", "-s", "stop"], check=True)
+        balancer.end()
         for pod in members:
             pod.remove()
 
