@@ -17,6 +17,7 @@ from cliplane import metrics
 from cliplane.control import levels
 from cliplane.control.gpu import GpuStatistics
 from cliplane.control.statistics import TritonStatistics
+from cliplane.jobs.levels import JobLevels
 from cliplane.settings import Settings
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
@@ -27,6 +28,7 @@ BEGIN = """
 import sys
 from cliplane import metrics
 from cliplane.control import series
+from cliplane.jobs.levels import JobLevels
 from cliplane.settings import Settings
 series.begin(Settings(), "1.2.3")
 sys.stdout.buffer.write(metrics.exposition(metrics.of_all_processes()))
@@ -165,6 +167,7 @@ def known_metrics() -> set[str]:
     account = levels.Account(promised_bytes=0, uploads=0, whole=0, is_ready=True)
     collectors = (
         levels.Levels(Settings(), account, 0, Path("/tmp")),
+        JobLevels(Path("/tmp")),
         TritonStatistics(list),
         GpuStatistics(Path("/")),
     )

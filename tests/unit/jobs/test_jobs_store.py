@@ -19,6 +19,7 @@ from cliplane.decoder.media import Span
 from cliplane.errors import IdempotencyKeyReused, JobsFull, JobsUnavailable, TooManyJobs, UnknownJob
 from cliplane.jobs import files
 from cliplane.jobs.asked import PRIORITIES, Asked, Row, document, known_as
+from cliplane.jobs.levels import JobLevels
 from cliplane.jobs.policy import Retry
 from cliplane.jobs.store import Store
 
@@ -62,6 +63,21 @@ def test_a_job_is_claimed_once_and_answered_once(store: Store) -> None:
     done = store.get("a", "")
     assert (done.state, done.result) == ("done", msgspec.Raw(b'{"model":"camera_motion"}'))
     assert document(done)["result"] == done.result
+
+
+def test_metrics_have_the_jobs_that_wait_and_run_and_no_guess_of_a_broken_store(store: Store, tmp_path: Path) -> None:
+    def levels() -> dict[str, float]:
+        return {metric.name: metric.samples[0].value for metric in JobLevels(tmp_path).collect()}
+
+    assert levels() == {"cliplane_jobs_queued": 0, "cliplane_jobs_running": 0}
+    assert list(tmp_path.iterdir()) == []
+    for id_ in ("a", "b", "c"):
+        add(store, id_)
+    name, _ = store.runners.lock()
+    store.claim(name)
+    assert levels() == {"cliplane_jobs_queued": 2, "cliplane_jobs_running": 1}
+    (tmp_path / "jobs.sqlite").write_bytes(b"no database")
+    assert levels() == {}
 
 
 def test_the_order_is_that_of_priority_and_then_of_time(store: Store, clock: Clock) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
+from cliplane import metrics
+from cliplane.ops import listener
 
 from tests.unit.control.test_metrics import known_metrics
 
@@ -66,14 +68,23 @@ def test_every_metric_and_every_recorded_series_is_on_the_dashboard_or_in_a_rule
     assert wanted - names <= {"cliplane_triton_memory_bytes", "cliplane_triton_last_inference_timestamp_seconds"}
 
 
-def test_the_outcomes_that_rules_name_are_problem_types() -> None:
+def test_the_outcomes_that_rules_name_exist() -> None:
     from cliplane.control.series import problem_types
+
+    outcomes = [*problem_types(), "classified", "segmented"]
+    outcomes += [*get_args(metrics.JobOutcome), *get_args(metrics.WebhookOutcome)]
 
     text = " ".join(rule["expr"] for name in ("recording", "alerts") for rule in rules(name))
     patterns = re.findall(r'outcome=~?"([^"]+)"', text)
     named = {part for alternatives in patterns for part in alternatives.split("|")}
-    for pattern in named - {"classified", "segmented"}:
-        assert any(re.fullmatch(pattern, type_) for type_ in problem_types()), pattern
+    for pattern in named:
+        assert any(re.fullmatch(pattern, outcome) for outcome in outcomes), pattern
+
+
+@pytest.mark.parametrize("name", ["scrape", "scrape-tls"])
+def test_the_release_that_serves_is_scraped_and_no_other(name: str) -> None:
+    (job,) = loaded(f"{name}.yml")["scrape_configs"]
+    assert job["static_configs"] == [{"targets": [f"listener:{listener.PORT}"]}]
 
 
 def test_every_alert_has_its_paragraph_and_every_paragraph_its_alert() -> None:

@@ -24,3 +24,6 @@ NGINX = RUN / "nginx.sock"
 
 JOBS = Path("/jobs")
 """A volume that outlives the containers: the jobs that were accepted, and their videos."""
+
+JOBS_DATABASE = "jobs.sqlite"
+"""Of that volume; it is there from the first job on."""

@@ -20,6 +20,7 @@ from cliplane.control.readiness import Readiness
 from cliplane.control.statistics import TritonStatistics
 from cliplane.errors import CliplaneError, TritonUnavailable
 from cliplane.intake import spool
+from cliplane.jobs.levels import JobLevels
 from cliplane.kernel import landlock
 from cliplane.kernel.cpus import available_cpus, available_memory
 from cliplane.ops import sizing
@@ -93,7 +94,8 @@ def exposition() -> Response:
     found = metrics.of_all_processes()
     levels = Levels(settings, account, int(metrics.total(found, "cliplane_lanes_busy")))
     patience, triton = _patience(), current_app.extensions["triton"]
-    text = metrics.exposition(found, levels, TritonStatistics(lambda: patience.ask(triton.statistics)), GpuStatistics())
+    of_triton = TritonStatistics(lambda: patience.ask(triton.statistics))
+    text = metrics.exposition(found, levels, JobLevels(), of_triton, GpuStatistics())
     return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 

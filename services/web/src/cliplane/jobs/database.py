@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cliplane.errors import JobsFull, JobsUnavailable
+from cliplane.paths import JOBS_DATABASE
 
 VERSION = 1
 """Of the tables: PRAGMA user_version."""
@@ -55,7 +56,7 @@ class Database:
     """Made at the first job; safe to use from several threads and processes."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._file = folder, folder / "jobs.sqlite"
+        self._folder, self._file = folder, folder / JOBS_DATABASE
 
     def exists(self) -> bool:
         """Whether there has ever been a job."""
