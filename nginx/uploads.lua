@@ -9,7 +9,7 @@ ffi.cdef [[
   int access(const char *path, int mode);
 ]]
 local WHOLE = tonumber("640", 8)     -- the lanes count the requests that are here by this: lane.py
-local MAX_DIGEST_BYTES = 256         -- of a body {"sha256": …}, with some room
+local MAX_NAME_BYTES = 256           -- of a body {"sha256": …} or {"upload": …}, with some room
 local ENOSPC, EDQUOT = 28, 122
 local CLIENT_CLOSED_REQUEST = 499    -- nginx's own, of a client that leaves
 -- A lane finds out that a client has left when it takes its request; so long, about, the request is still that client's.
@@ -62,13 +62,26 @@ local function watch()
   end
 end
 
--- Whether the body only asks by a video's digest. The control plane answers that from what is kept; no lane is waited for.
-local function asks_by_digest(path)
+-- What a body names that is no video: "sha256" or "upload", and which; nil where it is something else.
+local function named_in(path)
   local file = io.open(path)
-  if not file then return false end
-  local text = file:read(MAX_DIGEST_BYTES)
+  if not file then return nil end
+  local text = file:read(MAX_NAME_BYTES)
   file:close()
-  return text and text:find('^%s*{%s*"sha256"%s*:%s*"%x+"%s*}%s*$') ~= nil
+  return (text or ""):match('^%s*{%s*"(%l+%d*)"%s*:%s*"(%x+)"%s*}%s*$')
+end
+
+-- Takes a request in that is charged with so many bytes of the spool; does not return where it is refused.
+function uploads.enter(bytes, key)
+  local client = key and key.name or ngx.var.remote_addr
+  local location = refusal(bytes, client, key)
+  if location then return ngx.exec(location) end
+  local mine = {bytes = bytes, client = client}
+  held[request()] = mine
+  uploads.promised = uploads.promised + bytes
+  uploads.under_way = uploads.under_way + 1
+  of_client[client] = (of_client[client] or 0) + 1
+  return mine
 end
 
 -- Access phase: takes the request in, and returns when its body is whole.
@@ -76,18 +89,11 @@ function uploads.admit()
   local bytes = tonumber(ngx.var.http_content_length)
   if not bytes then bytes = ngx.var.http_transfer_encoding and uploads.limits.upload_bytes or 0 end
   local key = keys.check()
-  local client = key and key.name or ngx.var.remote_addr
-  local location = refusal(bytes, client, key)
-  if location then return ngx.exec(location) end
   local type = (ngx.var.http_content_type or ""):lower()
-  local may_be_digest = bytes <= MAX_DIGEST_BYTES and type:find("application/json", 1, true) == 1
+  local may_be_name = bytes <= MAX_NAME_BYTES and type:find("application/json", 1, true) == 1
   local is_unwanted = is_kept_out(key)
-  if is_unwanted and not may_be_digest then return ngx.exec("@busy") end
-  local mine = {bytes = bytes, client = client}
-  held[request()] = mine
-  uploads.promised = uploads.promised + bytes
-  uploads.under_way = uploads.under_way + 1
-  of_client[client] = (of_client[client] or 0) + 1
+  if is_unwanted and not may_be_name then return ngx.exec("@busy") end
+  local mine = uploads.enter(bytes, key)
   local watcher = ngx.thread.spawn(watch)
   ngx.req.read_body()
   ngx.thread.kill(watcher)
@@ -96,13 +102,22 @@ function uploads.admit()
   local received = math.min(bytes, tonumber(ngx.var.request_length))
   uploads.promised, mine.bytes = uploads.promised - bytes + received, received
   local file = ngx.req.get_body_file()
-  if may_be_digest and file and asks_by_digest(file) then
+  ngx.var.cliplane_spool_path = file or ""
+  local kind, name
+  if may_be_name and file then kind, name = named_in(file) end
+  if kind == "sha256" then         -- what is kept is the control plane's to tell: no lane is waited for
     ngx.var.cliplane_plane = "control"
     return
   end
   if is_unwanted then return ngx.exec("@busy") end
   -- The kernel's queue is longer than this one: it keeps those whose clients have left until a lane takes them.
   if uploads.waiting >= uploads.limits.lanes + uploads.limits.queue then return ngx.exec("@busy") end
+  if kind == "upload" then
+    local refused_at
+    mine.lent, refused_at = require("resumable").lend(name, key)
+    if not mine.lent then return ngx.exec(refused_at) end
+    file, ngx.var.cliplane_spool_path, ngx.var.cliplane_content_type = mine.lent, mine.lent, "application/octet-stream"
+  end
   mine.is_waiting, uploads.waiting = true, uploads.waiting + 1
   if file then ffi.C.chmod(file, WHOLE) end
 end
@@ -124,6 +139,7 @@ function uploads.release()
   local mine = held[request()]
   if not mine then return end
   held[request()] = nil
+  if mine.lent then os.remove(mine.lent) end
   uploads.promised = uploads.promised - mine.bytes
   if mine.is_whole then uploads.whole = uploads.whole - 1 else uploads.under_way = uploads.under_way - 1 end
   if mine.is_waiting then uploads.waiting = uploads.waiting - 1 end

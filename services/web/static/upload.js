@@ -1,6 +1,9 @@
 // One request: a file up, events down; and how fast "up" is. Knows nothing of the page.
 
 import { authorization } from "./key.js";
+import { problemOf, sendResumably } from "./resumable.js";
+
+const RESUMABLE_BYTES = 16 * 1024 * 1024; // so large a file is worth the two short requests more
 
 const PROBE_BYTES = 256 * 1024;
 const PROBES = 3;
@@ -12,10 +15,26 @@ const LONG_PROBE_MS = 200;
  * failed(problem), cancelled(), ended().
  */
 export function upload(file, address, listeners) {
+  if (file.size < RESUMABLE_BYTES) return post(file, address, listeners);
+  const cancel = new AbortController();
+  let abort = () => cancel.abort();
+  sendResumably(file, listeners.progress, cancel.signal).then(
+    (id) => { abort = post(JSON.stringify({ upload: id }), address, { ...listeners, progress: () => {} }, "application/json"); },
+    (problem) => {
+      if (cancel.signal.aborted) listeners.cancelled();
+      else listeners.failed(problem);
+      listeners.ended();
+    },
+  );
+  return () => abort();
+}
+
+function post(body, address, listeners, type = null) {
   // XMLHttpRequest and not fetch: only it reports the upload's progress.
   const request = new XMLHttpRequest();
   let read = 0;
   request.open("POST", address);
+  if (type) request.setRequestHeader("Content-Type", type);
   request.setRequestHeader("Accept", "text/event-stream, application/json;q=0.5");
   for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
   request.upload.onprogress = ({ loaded, total }) => listeners.progress(loaded / total);
@@ -30,7 +49,7 @@ export function upload(file, address, listeners) {
   request.onerror = () => listeners.failed({ type: "unreachable", title: "The server cannot be reached" });
   request.onabort = () => listeners.cancelled();
   request.onloadend = () => listeners.ended();
-  request.send(file);
+  request.send(body);
   return () => request.abort();
 }
 
@@ -60,16 +79,8 @@ async function probeMs() {
   return Math.max(told ? Number(told[1]) : tookMs, 1);
 }
 
-/** The same from an answer to so many bytes, or 0: they were too few to say. */
+/** The same from an answer to so many bytes, or 0: they were too few to say, or came before the request. */
 export function uplinkOf(result, bytes) {
   const seconds = result.timing_ms.spool / 1000;
-  return bytes >= PROBE_BYTES && seconds > 0 ? bytes / seconds : 0;
-}
-
-function problemOf(request) {
-  try {
-    return { ...JSON.parse(request.responseText), status: request.status };
-  } catch {
-    return { title: `The server answered ${request.status}`, status: request.status };
-  }
+  return bytes >= PROBE_BYTES && bytes < RESUMABLE_BYTES && seconds > 0 ? bytes / seconds : 0;
 }

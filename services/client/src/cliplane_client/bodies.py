@@ -29,6 +29,17 @@ class Digest:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """A video that has been uploaded whole, by tus."""
+
+    id: str
+
+
+Named = ServerPath | Digest | Uploaded
+"""What is sent as a few bytes of JSON."""
+
+
 def digest(path: Path) -> Digest:
     """Raises:
     OSError: the file cannot be read.
@@ -37,23 +48,29 @@ def digest(path: Path) -> Digest:
         return Digest(hashlib.file_digest(file, "sha256").hexdigest())
 
 
-Source = Path | str | bytes | ServerPath | Digest
+Source = Path | str | bytes | Named
 
 
 def headers(source: Source) -> dict[str, str]:
     """What the body is, and how long."""
-    if isinstance(source, (ServerPath, Digest)):
+    if isinstance(source, Named):
         return {"Content-Type": "application/json", "Content-Length": str(len(_named(source)))}
     size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
     return {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
 
 
-def _named(source: ServerPath | Digest) -> bytes:
-    return json.dumps({"path": source.path} if isinstance(source, ServerPath) else {"sha256": source.sha256}).encode()
+def _named(source: Named) -> bytes:
+    match source:
+        case ServerPath(path):
+            return json.dumps({"path": path}).encode()
+        case Digest(sha256):
+            return json.dumps({"sha256": sha256}).encode()
+        case Uploaded(id_):
+            return json.dumps({"upload": id_}).encode()
 
 
 def opened(source: Source) -> BinaryIO:
-    if isinstance(source, (ServerPath, Digest)):
+    if isinstance(source, Named):
         return io.BytesIO(_named(source))
     return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
 

@@ -37,6 +37,7 @@ from cliplane_client.responses import (
 )
 from cliplane_client.segments import Segments, Windows, segments_of
 from cliplane_client.segments import query_of as windows_query
+from cliplane_client.uploads import RESUMABLE_BYTES, Upload
 
 PROBE_BYTES = 512 * 1024
 PROBES = 3
@@ -156,6 +157,7 @@ class Client(_Shared):
     def _stream(
         self, kind: Kind, query: dict[str, str], source: Source, sent: Callable[[int], None]
     ) -> Iterator[Event]:
+        source = self._uploaded(source, sent)
         for attempt in range(self.retries + 1):
             try:
                 with translated(), opened(source) as body:
@@ -191,6 +193,7 @@ class Client(_Shared):
         sent: Callable[[int], None] = lambda _: None,
     ) -> dict[str, Any]:
         """A request whose answer is one JSON object, {} where it has no body; raises as `classify`."""
+        source = None if source is None else self._uploaded(source, sent)
         attempt = 0
         while True:
             try:
@@ -219,6 +222,12 @@ class Client(_Shared):
             NotReady: the server runs and cannot answer, and why; CannotConnect: nobody is there.
         """
         return results.convert(self._get("/readyz"), results.Health)
+
+    def _uploaded(self, source: Source, sent: Callable[[int], None]) -> Source:
+        """A large file is uploaded first, so that a cut costs little, and then named; it stays for an hour or so."""
+        if not isinstance(source, (Path, str)) or Path(source).stat().st_size < RESUMABLE_BYTES:
+            return source
+        return Upload(self._http, Path(source), self._pause_s).send(sent)
 
     def uplink(self) -> float:
         """Bytes a second towards the server, by sending it a little that is no video, which it refuses.

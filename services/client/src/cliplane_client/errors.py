@@ -153,6 +153,22 @@ class UploadTooSlow(Refused):
     type = "upload-too-slow"
 
 
+class UnknownUpload(Refused):
+    """No such resumable upload: it was forgotten after its time, or is another key's."""
+
+    type = "unknown-upload"
+
+
+class UploadOffset(Refused):
+    """The server has more or less of a resumable upload than the request says."""
+
+    type = "upload-offset"
+
+
+class TusVersion(Refused):
+    type = "tus-version"
+
+
 class BodyTooLarge(Refused):
     type = "body-too-large"
 

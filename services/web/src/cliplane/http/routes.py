@@ -179,7 +179,10 @@ def _spool_ms(upload: Request) -> float:
     return float(upload.headers.get("X-Spool-Seconds", 0)) * 1000
 
 
-_NAMES = 'a JSON body is {"path": "a video beneath MEDIA_ROOT"} or {"sha256": "a video that was a job"}'
+_NAMES = (
+    'a JSON body is {"path": "a video beneath MEDIA_ROOT"}, {"sha256": "a video that was a job"} '
+    'or {"upload": "a whole upload"}'
+)
 
 
 class _Named(msgspec.Struct, forbid_unknown_fields=True):
