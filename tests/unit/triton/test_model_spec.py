@@ -72,6 +72,8 @@ def test_a_model_of_several_labels_says_so_and_from_which_score_on_it_answers_ea
     assert read_thresholds(PARAMETERS, 3) is None
     with pytest.raises(ValueError, match="activation"):
         read_is_multi_label(PARAMETERS | {"activation": "any"})
+    with pytest.raises(ValueError, match="`answer` is called `activation`"):
+        read_is_multi_label(PARAMETERS | {"answer": "sigmoid"})
     for classes, text in ((2, "0.5 0.25 1"), (2, "0.5 1.5"), (2, "0.5 nan"), (1, ""), (1, "half")):
         with pytest.raises(ValueError, match=r"thresholds|could not convert"):
             read_thresholds({"thresholds": text}, classes)

@@ -87,8 +87,11 @@ def read_is_multi_label(parameters: Mapping[str, str]) -> bool:
     """Whether a video may have any number of the labels.
 
     Raises:
-        ValueError: `activation` is none of its words.
+        ValueError: `activation` is none of its words, or has a name that it once had: read as softmax, every
+            score would be wrong.
     """
+    if "answer" in parameters:
+        raise ValueError("its parameter `answer` is called `activation` now")
     return _word(parameters, "activation") == "sigmoid"
 
 
