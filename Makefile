@@ -16,7 +16,8 @@ export VIDEOS ?= $(CURDIR)/$(firstword $(wildcard ../shared/videos) tests)
 TOOLS = .ci/tools
 TAG := $(shell host/setting IMAGE_TAG dev)
 export IMAGE_TAG := $(TAG)
-BUILD = docker build -q -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
+BASE_IMAGE := $(shell host/setting BASE_IMAGE debian:trixie-slim)
+BUILD = docker build -q --build-arg BASE_IMAGE=$(BASE_IMAGE) -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
 # An image that was loaded (`docker load`) is not built anew without internet.
 BUILD_OR_HAVE = $(BUILD) || { docker image inspect cliplane-$(1):$(TAG) >/dev/null && echo "cliplane-$(1):$(TAG) is used as it is"; }
 SHELLS = examples/batch/slurm.sh .ci/run .ci/engine .ci/engine-dies .ci/tools .ci/readme .ci/bundle .ci/gpu-image deploy/kubernetes/rehearsal/run host/* services/triton/export/run
@@ -119,6 +120,8 @@ sbom: ## what the images are made of, Python, Debian, npm, CycloneDX: artifacts/
 	mkdir -p artifacts
 	cat services/web/requirements.txt | $(SBOM) | docker/sbom.py cliplane-web:$(TAG) --npm services/web/package-lock.json >artifacts/web.cdx.json
 	cat services/triton/requirements.txt services/triton/tritonserver.txt | $(SBOM) | docker/sbom.py cliplane-triton:$(TAG) >artifacts/triton.cdx.json
+	$(SBOM) </dev/null | docker/sbom.py cliplane-prometheus:$(TAG) >artifacts/prometheus.cdx.json
+	$(SBOM) <services/triton/export/exporter/requirements.txt | docker/sbom.py cliplane-exporter:$(TAG) >artifacts/exporter.cdx.json
 SBOM = uvx -q --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --output-reproducible --of JSON - -o -
 
 ##@ Test everything

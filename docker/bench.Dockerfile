@@ -1,6 +1,7 @@
 # What `make bench` runs in: a load generator, and the peers that Cliplane is compared with.
 
-FROM debian:trixie-slim
+ARG BASE_IMAGE=debian:trixie-slim
+FROM ${BASE_IMAGE}
 # docker-cli, docker-compose: each benchmark starts what it measures. hey: the load generator.
 # iproute2: tc, a slow line. # python3-venv: pip, in a virtual environment.
 RUN apt-get update && apt-get install -y --no-install-recommends docker-cli docker-compose hey iproute2 python3-venv \

@@ -1,5 +1,6 @@
 # PyTorch, the networks and the engines to compare: what `make model` and `make engines` need. No part of the running stack.
-FROM debian:trixie-slim
+ARG BASE_IMAGE=debian:trixie-slim
+FROM ${BASE_IMAGE}
 # python3-venv: pip, in a virtual environment. libgomp1: PyTorch. g++ and python3-dev (Python.h): torch.compile writes C++ and
 # fails without either.
 RUN apt-get update && apt-get install -y --no-install-recommends python3-venv libgomp1 g++ python3-dev \

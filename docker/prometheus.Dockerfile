@@ -1,5 +1,6 @@
 # Prometheus for the Compose profile `obs`, of Debian's package: no registry is needed. Its configuration is mounted.
-FROM debian:trixie-slim
+ARG BASE_IMAGE=debian:trixie-slim
+FROM ${BASE_IMAGE}
 # prometheus: the server. promtool: checks the rules, and tests them.
 RUN apt-get update && apt-get install -y --no-install-recommends prometheus promtool \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /etc/prometheus \

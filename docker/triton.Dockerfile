@@ -3,7 +3,8 @@
 # CUDA; never run on a GPU), and `onnxruntime` (ONNX Runtime, CPU: what the tests run of `gpu`). Each is the same server with
 # other libraries beside it.
 
-FROM debian:trixie-slim AS compiler
+ARG BASE_IMAGE=debian:trixie-slim
+FROM ${BASE_IMAGE} AS compiler
 # python3-venv: pip, in a virtual environment. g++, nlohmann-json3-dev: the backend. patchelf is not needed: the wheel finds
 # its libraries by itself.
 RUN apt-get update && apt-get install -y --no-install-recommends python3-venv g++ nlohmann-json3-dev
@@ -66,7 +67,7 @@ RUN set -eu; site=/opt/venv/lib/python3.13/site-packages; server=$site/pytriton/
     find "$site" $aside -name '*.h' -delete; \
     find "$site" $aside \( -name tests -o -name __pycache__ \) -type d -prune -exec rm -rf {} +
 
-FROM debian:trixie-slim AS server
+FROM ${BASE_IMAGE} AS server
 # python3: the launcher. libgomp1, libstdc++6: the server.
 RUN apt-get update && apt-get install -y --no-install-recommends python3 libgomp1 libstdc++6 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \

@@ -1,6 +1,7 @@
 # nginx + gunicorn + Flask under Supervisor; target `test` adds what the tests need.
 
-FROM debian:trixie-slim AS python
+ARG BASE_IMAGE=debian:trixie-slim
+FROM ${BASE_IMAGE} AS python
 # python3-venv: pip, in a virtual environment.
 RUN apt-get update && apt-get install -y --no-install-recommends python3-venv && python3 -m venv /opt/venv
 COPY services/web/requirements.txt /tmp/
@@ -18,7 +19,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
  && /opt/venv/bin/pip uninstall -q -y setuptools \
  && rm -rf /opt/venv/lib/python3.13/site-packages/pip /opt/venv/lib/python3.13/site-packages/pip-* /opt/venv/bin/pip*
 
-FROM debian:trixie-slim AS page
+FROM ${BASE_IMAGE} AS page
 # npm: fetches what package-lock.json pins by hash. ca-certificates: for that.
 RUN apt-get update && apt-get install -y --no-install-recommends npm ca-certificates
 COPY services/web/package.json services/web/package-lock.json /npm/
@@ -32,7 +33,7 @@ RUN mkdir /vendor && cd node_modules \
  && cp swagger-ui-dist/swagger-ui-bundle.js swagger-ui-dist/swagger-ui.css /vendor/ \
  && cp swagger-ui-dist/LICENSE /vendor/swagger-ui.LICENSE.txt && gzip -9 --keep /vendor/*.js /vendor/*.css
 
-FROM debian:trixie-slim AS base
+FROM ${BASE_IMAGE} AS base
 # libnginx-mod-http-lua: uploads.lua. python3: runs the environment.
 RUN apt-get update && apt-get install -y --no-install-recommends nginx libnginx-mod-http-lua python3 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /etc/nginx/sites-enabled \
