@@ -36,6 +36,14 @@ def test_a_video_filmed_on_its_side_is_shrunk_upright(page: Page, tmp_path: Path
     assert answer["predictions"][0]["label"] == "tilt_down"
 
 
+def test_an_mp4_behind_another_one_goes_as_it_is_and_the_server_tells_of_it(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(media.clip("tilt_up", width=320, height=240) * 2)
+    answer, sent = classify(page, path, "on")
+    assert sent >= path.stat().st_size
+    assert [warning["type"] for warning in answer["warnings"]] == ["ends-early"]
+
+
 def test_auto_shrinks_where_the_line_is_slow(page: Page, large: Path) -> None:
     # A busy machine makes shrinking slower: it may take a minute here and still pay.
     line = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 100_000}

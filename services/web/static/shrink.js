@@ -34,6 +34,7 @@ export async function shrink(file, { shortSide, mode, uplink, progress, signal }
   if (mode === "off" || !("VideoEncoder" in window) || !("VideoDecoder" in window)) return asItIs();
   if (mode === "auto" && file.size < WORTH_BYTES) return asItIs();
   try {
+    if (await isJoined(file)) return asItIs("the server shall judge what is joined");
     const speed = await uplink();
     signal.throwIfAborted();
     const sendS = file.size / speed;
@@ -116,6 +117,21 @@ async function isSteady(track, media, signal) {
     latest = Math.max(latest ?? timestamp, timestamp);
   }
   return latest !== null;
+}
+
+/** Whether another MP4 stands behind this one: players show the first. Only the heads of the outermost boxes are read. */
+async function isJoined(file) {
+  let hasMovie = false;
+  for (let at = 0, length; at + 8 <= file.size; at += length) {
+    const head = new DataView(await file.slice(at, at + 16).arrayBuffer());
+    const kind = String.fromCharCode(...new Uint8Array(head.buffer, 4, 4));
+    if (kind === "ftyp" && hasMovie) return true;
+    hasMovie ||= kind === "moov";
+    length = head.getUint32(0);
+    if (length === 1 && head.byteLength === 16) length = Number(head.getBigUint64(8));
+    if (length < 8) break; // as long as the file, or no box
+  }
+  return false;
 }
 
 const even = (pixels) => 2 * Math.round(pixels / 2);
