@@ -130,8 +130,8 @@ def test_web_has_what_compose_gives_it(cpu: list[Document]) -> None:
             volume.get("target") or "" for volume in compose[container["name"]]["volumes"] if type(volume) is dict
         }
         # TLS ends in the gateway; a folder of videos is for whoever has one.
-        # A pod is upgraded by another pod: it has no listener.
-        optional = {"", "/tls/cert.pem", "/tls/key.pem", "/srv/media", "/run/listener"}
+        # A pod is upgraded by another pod: it has no listener, and its models are the image's, or the claim's.
+        optional = {"", "/tls/cert.pem", "/tls/key.pem", "/srv/media", "/run/listener", "/models"}
         assert wanted - optional <= mounts, container["name"]
         tmpfs = {text.partition(":")[0] for text in compose[container["name"]]["tmpfs"]}
         assert tmpfs <= mounts
