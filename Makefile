@@ -16,8 +16,9 @@ export VIDEOS ?= $(CURDIR)/$(firstword $(wildcard ../shared/videos) tests)
 TOOLS = .ci/tools
 TAG := $(shell host/setting IMAGE_TAG dev)
 export IMAGE_TAG := $(TAG)
-BASE_IMAGE := $(shell host/setting BASE_IMAGE debian:trixie-slim)
-BUILD = docker build -q --build-arg BASE_IMAGE=$(BASE_IMAGE) -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
+# What every image is built on; `--build-arg BASE_IMAGE` takes it from here.
+export BASE_IMAGE := $(shell host/setting BASE_IMAGE debian:trixie-slim)
+BUILD = docker build -q --build-arg BASE_IMAGE -f docker/$(1).Dockerfile -t cliplane-$(1):$(TAG) . >/dev/null
 # An image that was loaded (`docker load`) is not built anew without internet.
 BUILD_OR_HAVE = $(BUILD) || { docker image inspect cliplane-$(1):$(TAG) >/dev/null && echo "cliplane-$(1):$(TAG) is used as it is"; }
 SHELLS = examples/batch/slurm.sh .ci/run .ci/engine .ci/engine-dies .ci/tools .ci/readme .ci/bundle .ci/gpu-image deploy/kubernetes/rehearsal/run host/* services/triton/export/run
